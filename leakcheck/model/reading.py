@@ -1,0 +1,101 @@
+"""What was seen: processes, readings with their holders, and snapshots of a whole tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Statistic(StrEnum):
+    """Which mathematics a resource needs."""
+
+    COUNT = "count"
+    """Exact integers: one more is one more (file descriptors, processes, registry entries)."""
+    LEVEL = "level"
+    """Noisy and autocorrelated (memory)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One kind of thing that can leak."""
+
+    name: str
+    """As shown and filtered, for example `fds.socket`, `memory.anon`, `metric.mimo_sessions`."""
+    unit: str
+    """Plural noun of one piece (`sockets`, `processes`, `entries`) or `bytes`."""
+    statistic: Statistic
+    per_process: bool
+    """True: read for each process; growth counts only inside processes that lived from one floor to the next."""
+    title: str = ""
+    """A few words for people, for example `open sockets`."""
+    judged: bool = True
+    """False: shown beside the others, never judged by itself (a second view of the same growth)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One member of the tree; its identity is pid and start time together."""
+
+    pid: int
+    started: int
+    """Clock ticks after boot (field 22 of /proc/PID/stat): a reused pid has another one."""
+    role: str
+    """Same executable under the same parent role, root first: `python`, `gunicorn>gunicorn`, `npx>sh>node`."""
+    command: str
+    """The command line, credentials removed, cut to 200 characters."""
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The pair that names this process and no later one with the same pid."""
+        return self.pid, self.started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Pieces of a resource that share a name."""
+
+    name: str
+    count: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One resource, read once: of one process, or of the whole tree."""
+
+    resource: str
+    value: float
+    holders: tuple[Holder, ...] = ()
+    """The pieces, named, largest first, at most 12 names; may cover less than `value`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """A resource that could not be read: recorded as not read, never as zero."""
+
+    resource: str
+    reason: str
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessReadings:
+    """All that was read of one process."""
+
+    process: Process
+    values: Mapping[str, float]
+    """Resource name to value."""
+    holders: Mapping[str, tuple[Holder, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All readings at one instant, with what failed to be read."""
+
+    at_seconds: float
+    """Seconds since the target was ready."""
+    cost_seconds: float
+    """How long it took to look."""
+    processes: tuple[ProcessReadings, ...]
+    tree: tuple[Reading, ...]
+    unread: tuple[Unread, ...] = ()

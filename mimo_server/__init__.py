@@ -1,0 +1,1 @@
+"""A reference MCP memory server: correct by default, faulty on request."""
