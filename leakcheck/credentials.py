@@ -14,14 +14,29 @@ from collections.abc import Iterable
 
 MASK = "•••"
 
-_NAME = r"(?:api[-_]?key|access[-_]?key|auth(?:orization)?|bearer|cookie|credentials?|pass(?:word|wd|phrase)?|private[-_]?key|secret|session[-_]?key|signature|token(?!s))"
+_NAME = (
+    r"(?:api[-_]?key|access[-_]?key|auth(?:orization)?|bearer|cookie|credentials?|pass(?:word|wd|phrase)?|"
+    r"private[-_]?key|secret|session[-_]?key|signature|token(?!s))"
+)
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://)[^/\s:@]+(?::[^/\s@]*)?@", re.IGNORECASE), rf"\g<head>{MASK}@"),
-    (re.compile(rf"(?P<head>\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:(?:basic|bearer|digest|token)\s+)?[^\s\"',;]+", re.IGNORECASE), rf"\g<head>{MASK}"),
+    (
+        re.compile(
+            r"(?P<head>\bauthorization[\"']?\s*[:=]\s*[\"']?)(?:(?:basic|bearer|digest|token)\s+)?[^\s\"',;]+",
+            re.IGNORECASE,
+        ),
+        rf"\g<head>{MASK}",
+    ),
     (re.compile(r"(?P<head>\b(?:basic|bearer)\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\g<head>{MASK}"),
-    (re.compile(rf"(?P<head>[\w-]*{_NAME}[\w-]*[\"']?\s*[=:]\s*[\"']?)(?!{MASK})[^\s\"',;&]+", re.IGNORECASE), rf"\g<head>{MASK}"),
+    (
+        re.compile(rf"(?P<head>[\w-]*{_NAME}[\w-]*[\"']?\s*[=:]\s*[\"']?)(?!{MASK})[^\s\"',;&]+", re.IGNORECASE),
+        rf"\g<head>{MASK}",
+    ),
     (re.compile(rf"(?P<head>--?[\w-]*{_NAME}[\w-]*\s+)(?!-|{MASK})\S+", re.IGNORECASE), rf"\g<head>{MASK}"),
-    (re.compile(r"(?P<head>\b)(?:sk-|ghp_|gho_|xox[abp]-|AKIA|eyJ[A-Za-z0-9_-]{10,}\.)[A-Za-z0-9._-]{12,}"), rf"\g<head>{MASK}"),
+    (
+        re.compile(r"(?P<head>\b)(?:sk-|ghp_|gho_|xox[abp]-|AKIA|eyJ[A-Za-z0-9_-]{10,}\.)[A-Za-z0-9._-]{12,}"),
+        rf"\g<head>{MASK}",
+    ),
 )
 _SHORTEST = 4
 """A known value shorter than this is not replaced: `1` or `on` would turn every text into masks."""
@@ -51,6 +66,11 @@ class Secrets:
             hidden.append(MASK if masks_next else self.hide(argument))
             masks_next = bool(_OPTION.fullmatch(argument))
         return tuple(hidden)
+
+
+def looks_like_credential(name: str) -> bool:
+    """Tell whether a variable, header or option of this name usually holds a credential."""
+    return bool(re.search(_NAME, name, re.IGNORECASE))
 
 
 _OPTION = re.compile(rf"--?[\w-]*{_NAME}[\w-]*", re.IGNORECASE)

@@ -60,6 +60,8 @@ class TargetInfo:
     operations: tuple[str, ...]
     """The kinds that are played."""
     not_played: tuple[NotPlayed, ...]
+    writes: tuple[str, ...] = ()
+    """Those of `operations` that do not declare to be read-only: what grows with them may be what they store."""
     root: Process | None = None
 
 
@@ -164,4 +166,3 @@ NAMES: Mapping[str, type[Event]] = {
     "end": Ended,
 }
 """The `event` key of a journal line, and what it holds."""
-

@@ -68,7 +68,8 @@ class Forecast:
     """Operations left, low and high end of the interval; None where the rate is per second."""
     operations_high: float | None
     hours_low: float
-    hours_high: float
+    hours_high: float | None
+    """None: the interval is open, the rate may be as low as zero."""
     sentence: str
     """For example `EMFILE in 9–11 h at 20 calls/s, limit 1024`."""
 

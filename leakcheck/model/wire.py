@@ -17,7 +17,7 @@ class WireError(ValueError):
     """A document does not fit the type it should hold; the message names the key."""
 
 
-def to_wire(value: object) -> Any:  # noqa: ANN401 - JSON has no tighter type
+def to_wire(value: object) -> Any:
     """Turn model objects into what `json.dumps` takes."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_wire(getattr(value, field.name)) for field in dataclasses.fields(value)}
@@ -40,7 +40,7 @@ def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _build(kind: Any, data: object, where: str) -> object:  # noqa: ANN401 - a type form, not a value
+def _build(kind: Any, data: object, where: str) -> object:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is object or kind is Any:
         return data
@@ -79,7 +79,9 @@ def _build_tuple(arguments: tuple[Any, ...], data: object, where: str) -> object
         raise WireError(f"{where} must be an array, not {type(data).__name__}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_build(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(data))
-    return tuple(_build(one, item, f"{where}[{index}]") for index, (one, item) in enumerate(zip(arguments, data, strict=True)))
+    return tuple(
+        _build(one, item, f"{where}[{index}]") for index, (one, item) in enumerate(zip(arguments, data, strict=True))
+    )
 
 
 def _build_union(arguments: tuple[Any, ...], data: object, where: str) -> object:

@@ -1,0 +1,319 @@
+"""The straight line of one audit: plan → target → rounds → events → Audit."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import psutil
+
+from leakcheck import __version__
+from leakcheck.drivers import Driver, Opened, Played
+from leakcheck.errors import TargetDied
+from leakcheck.limits import limits
+from leakcheck.model.audit import SCHEMA, Audit
+from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planned, Ready, TargetInfo, Warned
+from leakcheck.model.plan import AuditPlan
+from leakcheck.model.reading import Process
+from leakcheck.peaks import Peaks
+from leakcheck.schedule import Costs, Step, pilot, rounds
+from leakcheck.settle import settle, stirring
+from leakcheck.snapshots import Looker
+from leakcheck.targets import Target
+from leakcheck.verdicts import STOP, conclude
+
+_COPIES_SHARE = 0.25
+"""Of the budget, for starting and ending further copies of the server."""
+_SETTLE_SECONDS = 2.0
+_MOST_PROCESSES = 300
+"""Growth of the tree that an audit may cause: beyond it the machine suffers, and the verdict is clear long before."""
+_MOST_OF_A_LIMIT = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the composition root puts together for one audit."""
+
+    plan: AuditPlan
+    start: Callable[[], Target]
+    driver: Driver
+    looker: Callable[[Target], Looker]
+    leftover_files: Callable[[], tuple[str, ...]]
+    """Names in the target's own temporary folder, asked after its end."""
+    write: Callable[[Event], None]
+    """Takes each event as it happens: the journal first, then whoever watches."""
+
+
+def run(parts: Parts, events: list[Event]) -> Audit:
+    """Audit the target and return what was concluded.
+
+    `events` is filled as they happen (by `parts.write`). A KeyboardInterrupt ends the audit early and is raised again
+    by nobody: the Audit says `interrupted`. Raises UsageError or TargetError when the target never answered; the
+    journal is kept.
+    """
+    plan = parts.plan
+    parts.write(
+        Planned(
+            schema=SCHEMA,
+            version=__version__,
+            at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            plan=plan,
+            environment=_environment(),
+        )
+    )
+    with parts.start() as target:
+        experiment = Experiment(parts, target)
+        how = "finished"
+        try:
+            experiment.open()
+            experiment.play()
+        except TargetDied as error:
+            if not experiment.is_open:
+                raise
+            how = "target died"
+            parts.write(Warned(message=str(error)))
+        except KeyboardInterrupt:
+            how = "interrupted"
+        finally:
+            parts.driver.close()
+        if experiment.is_open and how == "finished":
+            experiment.stop()
+        parts.write(experiment.end(how))
+    return conclude(events)
+
+
+class Experiment:
+    """One target, one driver, and the rounds between them."""
+
+    def __init__(self, parts: Parts, target: Target) -> None:
+        self._parts, self._plan, self._target = parts, parts.plan, target
+        self._driver, self._looker = parts.driver, parts.looker(target)
+        self._done: dict[str, int] = {}
+        self._floors: list[Floor] = []
+        self._kinds: tuple[str, ...] = ()
+        self._played: list[tuple[Played, float]] = []
+        self._cpu_at_start = 0.0
+        self.is_open = False
+
+    def open(self) -> None:
+        """Wait for the first answer and say what will be played."""
+        begun = time.monotonic()
+        opened = self._driver.open(self._target)
+        self._looker.start_clock()
+        self._cpu_at_start = self._cpu()
+        self._kinds = opened.operations
+        self._parts.write(
+            Ready(target=self._info(opened, time.monotonic() - begun), resources=self._looker.new_resources())
+        )
+        self.is_open = True
+        for warning in opened.warnings:
+            self._parts.write(Warned(message=warning))
+        self._floor(Step(phase=Phase.PILOT, doses={}), Played(done={}), {}, 0.0)
+
+    def play(self) -> None:
+        """Play the pilot, then as many rounds as the budget allows, then the copies."""
+        if self._kinds:
+            for step in pilot(self._kinds, self._plan.operations):
+                self._round(step)
+        has_copies = self._plan.driver.value == "stdio" and self._plan.command is not None
+        until = self._plan.budget_seconds * (1 - _COPIES_SHARE if has_copies else 1.0)
+        fixed = (self._plan.rounds, self._plan.operations)
+        steps = rounds(self._kinds, self._learned(), until - self._looker.elapsed(), fixed, self._plan.seed)
+        for step in steps:
+            if self._plan.rounds is None and self._looker.elapsed() + self._round_seconds() > until:
+                break
+            self._round(step)
+            if self._too_close():
+                break
+        if has_copies:
+            left = max(5.0, self._plan.budget_seconds - self._looker.elapsed())
+            for copy in self._driver.copies(left):
+                self._parts.write(copy)
+
+    def stop(self) -> None:
+        """End the target as its owner would, and note what outlives it."""
+        if self._plan.command is None:
+            return
+        begun = time.monotonic()
+        left = self._target.end(self._plan.grace_seconds)
+        self._parts.write(
+            Copy(
+                operation=STOP,
+                number=0,
+                ended_seconds=time.monotonic() - begun,
+                left=(
+                    *(Left(what="process", name=process.role) for process in left),
+                    *(Left(what="file", name=name) for name in self._parts.leftover_files()),
+                ),
+            )
+        )
+
+    def end(self, how: str) -> Ended:
+        """Return the last event."""
+        return Ended(
+            how=how,
+            wall_seconds=self._looker.elapsed() if self.is_open else 0.0,
+            auditor_cpu_seconds=max(0.0, self._cpu() - self._cpu_at_start),
+            looking_cpu_seconds=self._looker.cpu_seconds,
+        )
+
+    def _round(self, step: Step) -> None:
+        begun = time.monotonic()
+        if step.phase is Phase.QUIET:
+            time.sleep(step.quiet_seconds)
+            self._floor(step, Played(done={}), {}, time.monotonic() - begun)
+            return
+        with Peaks(self._target.members()) as peaks:
+            played = self._driver.play(step.doses)
+        seconds = time.monotonic() - begun
+        if played.problem and not any(floor.failed for floor in self._floors):
+            self._parts.write(Warned(message=f"First failed operation: {played.problem}"))
+        self._played.append((played, seconds))
+        self._floor(step, played, peaks.highest(), seconds)
+
+    def _floor(self, step: Step, played: Played, peaks: Mapping[str, float], seconds: float) -> None:
+        """Settle, look, and write the round down."""
+        before_undo: dict[str, float] = {}
+        if self._plan.tools.undo and played.done:
+            settle(lambda: stirring(self._target.members), _SETTLE_SECONDS)
+            before_undo = _totals(self._looker, self._target.members())
+            self._driver.undo()
+        settled = settle(lambda: stirring(self._target.members), _SETTLE_SECONDS)
+        members = self._target.members()
+        if not members:
+            raise TargetDied(_death(self._target))
+        snapshot = self._looker.snapshot(members)
+        for kind, count in played.done.items():
+            self._done[kind] = self._done.get(kind, 0) + count
+        floor = Floor(
+            round=len(self._floors),
+            phase=step.phase,
+            operations={kind: self._done.get(kind, 0) for kind in self._kinds},
+            planned=dict(step.doses),
+            failed={kind: count for kind, count in played.failed.items() if count},
+            load_seconds=seconds,
+            settle_seconds=settled.seconds,
+            settled=settled.stopped,
+            loaded=peaks,
+            before_undo=before_undo,
+            snapshot=snapshot,
+            resources=self._looker.new_resources(),
+            limits=limits(snapshot),
+        )
+        self._floors.append(floor)
+        self._parts.write(floor)
+
+    def _learned(self) -> Costs:
+        """Turn the pilot's times into costs: busy seconds per operation, scaled to the wall time they took."""
+        busy, count = dict.fromkeys(self._kinds, 0.0), dict.fromkeys(self._kinds, 0)
+        for played, _ in self._played:
+            for kind in self._kinds:
+                busy[kind] += played.seconds.get(kind, 0.0)
+                count[kind] += played.done.get(kind, 0)
+        wall = sum(seconds for _, seconds in self._played)
+        scale = wall / sum(busy.values()) if sum(busy.values()) > 0 else 1.0
+        overheads = [floor.settle_seconds + floor.snapshot.cost_seconds for floor in self._floors]
+        return Costs(
+            seconds_per_operation={kind: busy[kind] * scale / max(1, count[kind]) for kind in self._kinds},
+            overhead_seconds=sum(overheads) / len(overheads),
+            allowed_operations=self._allowed(),
+        )
+
+    def _allowed(self) -> float:
+        """Operations left before growth as in the pilot comes near a limit."""
+        first, last = self._floors[0], self._floors[-1]
+        played = sum(last.operations.values())
+        grown = len(last.snapshot.processes) - len(first.snapshot.processes)
+        allowed = [_MOST_PROCESSES / 2 / grown * played] if grown > 0 else []
+        nows = {limit.name: limit.now for limit in first.limits}
+        for limit in last.limits:
+            rise = limit.now - nows.get(limit.name, limit.now)
+            if rise > 0 and limit.name == "RLIMIT_NOFILE":
+                allowed.append((limit.value * _MOST_OF_A_LIMIT - limit.now) / rise * played)
+        return max(0.0, min(allowed, default=float("inf")))
+
+    def _too_close(self) -> bool:
+        """Tell whether the next rounds would harm the target or the machine, and say so."""
+        floor = self._floors[-1]
+        grown = len(floor.snapshot.processes) - len(self._floors[0].snapshot.processes)
+        near = [
+            f"{limit.now:,.0f} of {limit.value:,.0f} {limit.name}"
+            for limit in floor.limits
+            if _is_near(limit.name, limit.now, limit.value)
+        ]
+        if grown > _MOST_PROCESSES:
+            near.append(f"{grown} processes more than at the start")
+        if near:
+            self._parts.write(Warned(message=f"Stopped early, before a limit is hit: {'; '.join(near)}."))
+        return bool(near)
+
+    def _round_seconds(self) -> float:
+        recent = self._floors[-3:]
+        return sum(floor.load_seconds + floor.settle_seconds + floor.snapshot.cost_seconds for floor in recent) / len(
+            recent
+        )
+
+    def _cpu(self) -> float:
+        """CPU seconds of this process and the driver's."""
+        total = time.process_time()
+        for pid in self._driver.processes():
+            try:
+                times = psutil.Process(pid).cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            total += times.user + times.system
+        return total
+
+    def _info(self, opened: Opened, seconds: float) -> TargetInfo:
+        root = self._target.root
+        return TargetInfo(
+            name=self._plan.name,
+            command=self._plan.command or (root.command,),
+            pid=root.pid,
+            started=root.started,
+            server=opened.server,
+            protocol=opened.protocol,
+            ready_seconds=seconds,
+            operations=opened.operations,
+            not_played=opened.not_played,
+            writes=opened.writes,
+            root=root,
+        )
+
+
+def _is_near(name: str, now: float, value: float) -> bool:
+    return name in {"RLIMIT_NOFILE", "cgroup pids.max", "cgroup memory.max"} and now > _MOST_OF_A_LIMIT * value
+
+
+def _totals(looker: Looker, members: tuple[Process, ...]) -> dict[str, float]:
+    snapshot = looker.snapshot(members)
+    totals = {reading.resource: reading.value for reading in snapshot.tree}
+    for one in snapshot.processes:
+        for name, value in one.values.items():
+            totals[name] = totals.get(name, 0.0) + value
+    return totals
+
+
+def _death(target: Target) -> str:
+    code = target.exit_code()
+    how = "is gone" if code is None else f"ended with signal {-code}" if code < 0 else f"ended with exit code {code}"
+    last = "\n".join(target.last_lines())
+    return f"The target {how} in the middle of the audit; what was seen until then is kept." + (
+        f" Its last lines:\n{last}" if last else " It printed nothing."
+    )
+
+
+def _environment() -> dict[str, str | int | float]:
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count() or 0,
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_1min": os.getloadavg()[0],
+    }

@@ -1,0 +1,305 @@
+"""From the command line and pyproject.toml to an AuditPlan: what can be wrong is found here, before a start."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from leakcheck.credentials import looks_like_credential
+from leakcheck.errors import UsageError
+from leakcheck.model.plan import AuditPlan, DriverKind, Request, ToolChoice
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of `leakcheck audit`: None and () mean not given. Keys of [tool.leakcheck] are these names."""
+
+    command: tuple[str, ...] = ()
+    pid: int | None = None
+    mcp: str | None = None
+    request: tuple[str, ...] = ()
+    drive: str | None = None
+    metrics: str | None = None
+    tool: tuple[str, ...] = ()
+    allow_open_world: bool | None = None
+    allow_destructive: bool | None = None
+    arguments: tuple[str, ...] = ()
+    undo: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    cwd: str | None = None
+    budget: str | None = None
+    rounds: int | None = None
+    operations: int | None = None
+    ready_timeout: str | None = None
+    grace: str | None = None
+    exclude: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    seed: int | None = None
+    name: str | None = None
+    out: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A plan, and the secret values that must never be part of it."""
+
+    plan: AuditPlan
+    headers: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secret_values: tuple[str, ...] = ()
+
+
+def merged(options: Options, pyproject: Path) -> Options:
+    """Fill what is not given from [tool.leakcheck]. Raises UsageError for an unknown key or a wrong type."""
+    if not pyproject.is_file():
+        return options
+    try:
+        document = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"'{pyproject}' is not TOML: {error}") from error
+    table = document.get("tool", {}).get("leakcheck", {})
+    known = {option.name: option for option in fields(Options)}
+    changes: dict[str, object] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in known:
+            raise UsageError(
+                f"Unknown key '{key}' in [tool.leakcheck] of '{pyproject}'; known: {', '.join(sorted(known))}"
+            )
+        if getattr(options, name) in (None, ()):
+            changes[name] = _typed(key, value, str(known[name].type))
+    driven = {"mcp", "request", "drive"}
+    if any(getattr(options, name) for name in driven):
+        changes = {name: value for name, value in changes.items() if name not in driven}
+    return replace(options, **changes)  # type: ignore[arg-type]
+
+
+def _typed(key: str, value: object, kind: str) -> object:
+    if kind.startswith("tuple"):
+        if isinstance(value, str):
+            return tuple(shlex.split(value)) if key == "command" else (value,)
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise UsageError(f"'{key}' in [tool.leakcheck] must be a list of strings, not {value!r}")
+    wanted: type = bool if kind.startswith("bool") else int if kind.startswith("int") else str
+    if wanted is str and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if type(value) is not wanted:
+        raise UsageError(f"'{key}' in [tool.leakcheck] must be of type {wanted.__name__}, not {value!r}")
+    return value
+
+
+def plan(options: Options, free_port: int, directory: Path) -> Setup:
+    """Check the options and build the plan. Raises UsageError: what is wrong, which value, what to do."""
+    _check_target(options)
+    _check_numbers(options)
+    kind, requests, drive = _driver(options, free_port)
+    environment, secret_environment = _pairs(options.env, "--env", "=")
+    headers, secret_headers = _pairs(options.header, "--header", ":")
+    if _uses_port(options):
+        environment["PORT"] = str(free_port)
+    command = tuple(_fill(part, free_port) for part in options.command) or None
+    metrics = None if options.metrics is None else _url(_fill(options.metrics, free_port), "--metrics")
+    built = AuditPlan(
+        command=command,
+        pid=options.pid,
+        driver=kind,
+        requests=requests,
+        drive=drive,
+        metrics_url=metrics,
+        tools=_tools(options),
+        header_names=tuple(headers),
+        environment_names=tuple(environment),
+        cwd=options.cwd,
+        budget_seconds=_seconds(options.budget or "60s", "--budget"),
+        rounds=options.rounds,
+        operations=options.operations,
+        ready_timeout_seconds=_seconds(options.ready_timeout or "30s", "--ready-timeout"),
+        grace_seconds=_seconds(options.grace or "5s", "--grace"),
+        exclude=options.exclude,
+        require=options.require,
+        seed=1 if options.seed is None else options.seed,
+        directory=str(directory),
+        name=options.name or _name(options),
+    )
+    return Setup(
+        plan=built, headers=headers, environment=environment, secret_values=(*secret_environment, *secret_headers)
+    )
+
+
+def _check_target(options: Options) -> None:
+    if options.command and options.pid is not None:
+        raise UsageError(f"--pid {options.pid} and a command exclude each other; give one of them")
+    if not options.command and options.pid is None:
+        raise UsageError(
+            "No target: give a command after `--`, for example `leakcheck audit --mcp stdio -- my-server`, or --pid"
+        )
+    given = [
+        name
+        for name, value in (("--mcp", options.mcp), ("--request", options.request), ("--drive", options.drive))
+        if value
+    ]
+    if not given:
+        raise UsageError(
+            "Nothing to make the target work with: give --mcp stdio, --request 'GET http://127.0.0.1:{port}/', "
+            "or --drive 'COMMAND'"
+        )
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")
+    if options.mcp and options.pid is not None:
+        raise UsageError(
+            "--mcp stdio needs the server's stdin, which --pid cannot give; give the server's command after `--`"
+        )
+    if not options.mcp:
+        for name, value in (("--tool", options.tool), ("--arguments", options.arguments), ("--undo", options.undo)):
+            if value:
+                raise UsageError(f"{name} {value[0]} speaks of MCP tools; give --mcp stdio with it, or leave it out")
+    if options.pid is not None and (options.env or options.cwd):
+        raise UsageError("--env and --cwd are for a target that is started here; with --pid leave them out")
+
+
+def _check_numbers(options: Options) -> None:
+    if options.rounds is not None and options.budget is not None:
+        raise UsageError(
+            f"--rounds {options.rounds} fixes what --budget {options.budget} would choose; give one of them"
+        )
+    for name, value, least in (
+        ("--rounds", options.rounds, 4),
+        ("--operations", options.operations, 1),
+        ("--pid", options.pid, 1),
+    ):
+        if value is not None and value < least:
+            raise UsageError(f"{name} must be at least {least}, not {value}")
+    if options.cwd is not None and not Path(options.cwd).is_dir():
+        raise UsageError(f"--cwd '{options.cwd}' is no folder; give one that exists")
+
+
+def _driver(options: Options, port: int) -> tuple[DriverKind, tuple[Request, ...], tuple[str, ...]]:
+    if options.mcp is not None:
+        if options.mcp == "stdio":
+            return DriverKind.STDIO, (), ()
+        if options.mcp.startswith(("http://", "https://")):
+            raise UsageError(
+                f"--mcp {options.mcp}: MCP over HTTP is not there yet; use --mcp stdio, or --request for plain HTTP"
+            )
+        raise UsageError(f"--mcp must be 'stdio', not '{options.mcp}'")
+    if options.drive is not None:
+        try:
+            drive = tuple(shlex.split(_fill(options.drive, port)))
+        except ValueError as error:
+            raise UsageError(f"--drive '{options.drive}' cannot be split into words: {error}") from error
+        if not drive:
+            raise UsageError("--drive is empty; give the command that makes the load")
+        return DriverKind.COMMAND, (), drive
+    return DriverKind.HTTP, tuple(_request(_fill(text, port)) for text in options.request), ()
+
+
+def _request(text: str) -> Request:
+    method, _, rest = text.strip().partition(" ")
+    url, _, body = rest.strip().partition(" ")
+    if method not in _METHODS or not url:
+        raise UsageError(
+            f"--request must be 'METHOD URL' or 'METHOD URL BODY' with a method of {', '.join(_METHODS)}, not '{text}'"
+        )
+    return Request(method=method, url=_url(url, "--request"), body=body or None)
+
+
+def _url(text: str, option: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise UsageError(f"{option} '{text}' is no URL: {error}") from error
+    del port
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise UsageError(f"{option} must be an http:// or https:// URL, not '{text}'")
+    if parts.hostname not in _LOOPBACK:
+        raise UsageError(f"{option} '{text}' is another machine; leakcheck sends load to this one only (127.0.0.1)")
+    return text
+
+
+def _tools(options: Options) -> ToolChoice:
+    return ToolChoice(
+        named=options.tool,
+        allow_open_world=bool(options.allow_open_world),
+        allow_destructive=bool(options.allow_destructive),
+        arguments=dict(_tool_json(text, "--arguments") for text in options.arguments),
+        undo=dict(_tool_json(text if "=" in text else f"{text}={{}}", "--undo") for text in options.undo),
+    )
+
+
+def _tool_json(text: str, option: str) -> tuple[str, dict[str, object]]:
+    tool, equals, document = text.partition("=")
+    try:
+        value = json.loads(document) if equals and tool else None
+    except ValueError as error:
+        raise UsageError(f"{option} {text}: what follows '=' is not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{option} must be TOOL=JSON with a JSON object, for example add='{{\"a\": 1}}', not '{text}'")
+    return tool, value
+
+
+def _pairs(texts: Sequence[str], option: str, separator: str) -> tuple[dict[str, str], list[str]]:
+    """Split `NAME=VALUE` or `Name: VALUE`, fill `$VAR`; return them, and those of the values that are secret.
+
+    Secret is what came out of the environment, what is named like a credential, and every header but the plain ones.
+    """
+    found: dict[str, str] = {}
+    secret: list[str] = []
+    for text in texts:
+        name, given, raw = text.partition(separator)
+        name = name.strip()
+        if not given or not name:
+            raise UsageError(f"{option} must be 'NAME{separator}VALUE', not '{name}…'")
+        variables = _VARIABLE.findall(raw)
+        for variable in variables:
+            if variable not in os.environ:
+                raise UsageError(f"{option} {name}: the environment has no variable '{variable}'; export it first")
+        value = _VARIABLE.sub(lambda match: os.environ[match.group(1)], raw.strip() if separator == ":" else raw)
+        if any(character in value for character in "\r\n\0"):
+            raise UsageError(f"{option} {name}: the value holds a line break or NUL; remove it")
+        found[name] = value
+        if variables or looks_like_credential(name) or (separator == ":" and name.lower() not in _PLAIN_HEADERS):
+            words = (word for word in value.split() if word.lower() not in {"basic", "bearer", "digest", "token"})
+            secret += [value, *words, *(os.environ[variable] for variable in variables)]
+    return found, secret
+
+
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
+_PLAIN_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent", "origin", "host")
+
+
+def _seconds(text: str, option: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", text.strip())
+    if not match or float(match.group(1)) == 0:
+        raise UsageError(f"{option} must be a time such as 60s, 2m or 1h, not '{text}'")
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def _uses_port(options: Options) -> bool:
+    texts = (*options.command, *options.request, options.drive or "", options.metrics or "", options.mcp or "")
+    return any("{port}" in text for text in texts)
+
+
+def _fill(text: str, port: int) -> str:
+    return text.replace("{port}", str(port))
+
+
+def _name(options: Options) -> str:
+    """Name the target after its command, without paths, options and ports, so that runs compare."""
+    if not options.command:
+        return f"pid {options.pid}"
+    words = [Path(word).name for word in options.command if not word.startswith("-") and "{port}" not in word]
+    return " ".join(words[:3])

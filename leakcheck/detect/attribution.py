@@ -1,0 +1,105 @@
+"""Which operation the growth belongs to: a regression of growth per round on the operations of that round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakcheck.model.finding import Per, Rate
+from leakcheck.model.series import Series
+
+_T95 = 2.0
+"""Two standard errors: the t quantile for 95 % is 2.09 at 20 degrees of freedom and 1.98 at 100."""
+_MOST_OF_IT = 0.6
+"""An operation owns the growth when it explains this share: two equal owners explain half each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What the regression gives to one cause."""
+
+    cause: str | None
+    """A kind of operation; None: time."""
+    rate: float
+    low: float
+    high: float
+    share: float
+    """Of the whole growth."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """Growth put down to its causes, and the one that owns it, if one does."""
+
+    shares: tuple[Share, ...]
+    """Largest first; causes with nothing to show left out."""
+    owner: Share | None
+
+    def rate(self, unit: str) -> Rate | None:
+        """Return the owner's rate with its interval."""
+        if self.owner is None:
+            return None
+        per = Per.SECOND if self.owner.cause is None else Per.OPERATION
+        return Rate(value=self.owner.rate, low=self.owner.low, high=self.owner.high, unit=unit, per=per)
+
+
+def attribute(series: Series, first: int) -> Attribution:
+    """Regress the increments from floor `first` on the operations played and the seconds passed.
+
+    Ordinary least squares without intercept: growth = Σ rate_k · operations_k + rate_t · seconds. Doses differ from
+    round to round by a plan of full rank, and quiet rounds tell time from work. Increments across a break are left
+    out. Where there are fewer rounds than causes, all operations together are the one cause.
+
+    Does not see: growth that shows up only rounds after its cause; causes that act only together.
+    """
+    used = [index for index in range(first + 1, len(series.values)) if index not in series.breaks]
+    growth = np.array([series.values[index] - series.values[index - 1] for index in used], dtype=float)
+    seconds = np.array([series.seconds[index] - series.seconds[index - 1] for index in used], dtype=float)
+    played = np.array([series.operations[index] for index in used], dtype=float).reshape(len(used), len(series.kinds))
+    kinds: list[str | None] = list(series.kinds)
+    if len(used) < len(kinds) + 3 or np.linalg.matrix_rank(played) < len(kinds):
+        played, kinds = played.sum(axis=1, keepdims=True), [_ALL if len(kinds) != 1 else kinds[0]]
+    has_quiet = bool((played.sum(axis=1) == 0).any())
+    design = np.column_stack([played, seconds]) if has_quiet else played
+    causes = [*kinds, None] if has_quiet else kinds
+    if not len(used) > len(causes):
+        return Attribution(shares=(), owner=None)
+    return _shares(design, growth, causes)
+
+
+_ALL = "*"
+"""Stands for all operations together; never shown."""
+
+
+def _shares(design: NDArray[np.float64], growth: NDArray[np.float64], causes: list[str | None]) -> Attribution:
+    rates, errors = _least_squares(design, growth)
+    total = float(growth.sum())
+    amounts = rates * design.sum(axis=0)
+    found = [
+        Share(
+            cause=cause,
+            rate=float(rate),
+            low=float(rate - _T95 * error),
+            high=float(rate + _T95 * error),
+            share=float(amount / total) if total else 0.0,
+        )
+        for cause, rate, error, amount in zip(causes, rates, errors, amounts, strict=True)
+    ]
+    shares = tuple(sorted((one for one in found if one.low > 0), key=lambda one: -one.share))
+    owner = shares[0] if shares and shares[0].share >= _MOST_OF_IT else None
+    return Attribution(shares=shares, owner=owner)
+
+
+def _least_squares(
+    design: NDArray[np.float64], growth: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return coefficients and their standard errors; exact data give errors of zero."""
+    rates, _, rank, _ = np.linalg.lstsq(design, growth, rcond=None)
+    residual = growth - design @ rates
+    freedom = max(1, len(growth) - int(rank))
+    variance = float(residual @ residual) / freedom
+    spread = np.linalg.pinv(design.T @ design)
+    errors = np.sqrt(np.maximum(np.diag(spread) * variance, 0.0))
+    return np.asarray(rates, dtype=np.float64), np.asarray(errors, dtype=np.float64)

@@ -1,0 +1,212 @@
+"""The rule for exact counts: descriptors, processes, threads, registry entries.
+
+A leak of a count is a rise that does not stop: the lowest floor of the last third lies above the highest of the
+first third (for noise without trend and nine floors a third, one chance in C(18, 9) = 48,620), in at least three
+rounds, in the later half at least 0.4 times as fast as in the earlier. A count that rose and then stopped is a
+plateau or a step. Everything else that rose is undecided.
+"""
+
+from __future__ import annotations
+
+import math
+
+from leakcheck.detect import Judgement
+from leakcheck.detect.attribution import Attribution, attribute
+from leakcheck.model.finding import Detectable, Per, Rate, Shape, Suspect, Verdict
+from leakcheck.model.series import Series
+
+FEWEST_FLOORS = 7
+"""Two in each third, and one to start from."""
+_FEWEST_RISES = 3
+_STILL_RISING = 0.4
+"""Late rate over early rate below which growth counts as slowing; a steady Poisson leak of 12 pieces goes below it in
+3 % of runs."""
+_SEEN_WITH_95_PERCENT = 6.3
+"""Expected pieces for which a Poisson count is 3 or more with 95 % probability."""
+_STOPPED = 0.05
+"""A pause this improbable at the earlier rate means that growth has stopped."""
+
+
+def judge_count(series: Series, first: int) -> Judgement:
+    """Judge floors `first`… of a count. Never LEAK on fewer than FEWEST_FLOORS floors.
+
+    Does not see: a bound that lies beyond the run (a ring that is not full yet looks like a leak); leaks rarer than
+    `detectable`.
+    """
+    floors = series.values[first:]
+    if len(floors) < FEWEST_FLOORS:
+        needs = f"needs at least {FEWEST_FLOORS} floors after warm-up, got {len(floors)}"
+        return Judgement(verdict=Verdict.UNDECIDED, shape=None, evidence=needs[0].upper() + needs[1:] + ".")
+    rise = floors[-1] - floors[0]
+    increments = _increments(series, first)
+    rises = sum(1 for one in increments if one > 0)
+    if rises < _FEWEST_RISES or not _separated(floors):
+        return _no_trend(series, first, increments)
+    attribution = attribute(series, first)
+    if _stopped(series, first, increments):
+        return _plateau(series, first, increments)
+    if _late_over_early(increments) < _STILL_RISING:
+        evidence = (
+            f"Grew by {rise:g} {series.resource.unit} in {rises} of {len(increments)} rounds, more slowly towards the "
+            "end: filling up, or a leak that slows; more rounds decide it."
+        )
+        return Judgement(verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
+    return _leak(series, first, attribution, rises)
+
+
+def _increments(series: Series, first: int) -> list[float]:
+    return [
+        series.values[index] - series.values[index - 1]
+        for index in range(first + 1, len(series.values))
+        if index not in series.breaks
+    ]
+
+
+def _separated(floors: tuple[float, ...]) -> bool:
+    third = len(floors) // 3
+    return min(floors[-third:]) > max(floors[:third])
+
+
+def _late_over_early(increments: list[float]) -> float:
+    half = len(increments) // 2
+    early, late = sum(increments[:half]) / half, sum(increments[half:]) / (len(increments) - half)
+    return late / early if early > 0 else math.inf
+
+
+def _work(series: Series, index: int) -> float:
+    """Operations of a round, or its seconds where nothing was played in the whole run."""
+    if any(map(sum, series.operations)):
+        return float(sum(series.operations[index]))
+    return series.seconds[index] - series.seconds[index - 1] if index else 0.0
+
+
+def _since_last_rise(series: Series, first: int) -> tuple[int, float, float]:
+    """Rounds with a rise, and the work up to the last of them and after it."""
+    work, until, rises = 0.0, 0.0, 0
+    for index in range(first + 1, len(series.values)):
+        work += _work(series, index)
+        if index not in series.breaks and series.values[index] > max(series.values[first:index]):
+            rises, until = rises + 1, work
+    return rises, until, work - until
+
+
+def _stopped(series: Series, first: int, increments: list[float]) -> bool:
+    del increments
+    rises, until, after = _since_last_rise(series, first)
+    return until > 0 and math.exp(-rises * after / until) < _STOPPED
+
+
+def _plateau(series: Series, first: int, increments: list[float]) -> Judgement:
+    rise = sum(increments)
+    rises, _, after = _since_last_rise(series, first)
+    shape = Shape.STEP if rises == 1 else Shape.PLATEAU
+    evidence = (
+        f"Rose by {rise:g} {series.resource.unit} in {rises} {'round' if rises == 1 else 'rounds'} and then stayed: no "
+        f"new high in the last {_amount(series, after)}."
+    )
+    detectable = _detectable(series, first, _SEEN_WITH_95_PERCENT, part=after)
+    return Judgement(verdict=Verdict.CLEAN, shape=shape, evidence=evidence, detectable=detectable)
+
+
+def _no_trend(series: Series, first: int, increments: list[float]) -> Judgement:
+    floors = series.values[first:]
+    low, high = min(floors), max(floors)
+    total = sum(_work(series, index) for index in range(first + 1, len(floors) + first))
+    if low == high:
+        evidence = f"Stayed at {low:g} {series.resource.unit} over {_amount(series, total)}."
+        detectable = _detectable(series, first, _SEEN_WITH_95_PERCENT)
+        return Judgement(verdict=Verdict.CLEAN, shape=Shape.FLAT, evidence=evidence, detectable=detectable)
+    rises, _, after = _since_last_rise(series, first)
+    drop = -min(increments, default=0.0)
+    if rises and drop <= 0 and after < total / 4:
+        return _late_rise(series, first, rises)
+    if drop <= 0:
+        return _plateau(series, first, increments)
+    shape = Shape.SAWTOOTH if drop >= (high - low) / 2 else Shape.PLATEAU
+    evidence = f"Moved between {low:g} and {high:g} {series.resource.unit} over {_amount(series, total)} without a lasting rise."
+    needed = max(_SEEN_WITH_95_PERCENT, 1.5 * (high - low))
+    detectable = _detectable(series, first, needed)
+    return Judgement(verdict=Verdict.CLEAN, shape=shape, evidence=evidence, detectable=detectable)
+
+
+_POISSON_UPPER = {1: 4.74, 2: 6.30}
+"""95 % upper bounds of a Poisson mean after 1 and 2 events (one-sided, exact)."""
+
+
+def _late_rise(series: Series, first: int, rises: int) -> Judgement:
+    """One or two rises, the last of them late: clean only down to what such a count leaves open."""
+    rise = series.values[-1] - series.values[first]
+    jump = rise / rises
+    needed = jump * _POISSON_UPPER.get(rises, 2.0 * rises + 3.0)
+    evidence = (
+        f"Rose by {rise:g} {series.resource.unit} in {rises} {'round' if rises == 1 else 'rounds'}, the last one late: too "
+        "few for a leak; a rarer one than stated is left open."
+    )
+    detectable = _detectable(series, first, max(needed, _SEEN_WITH_95_PERCENT))
+    return Judgement(verdict=Verdict.CLEAN, shape=Shape.STEP, evidence=evidence, detectable=detectable)
+
+
+def _leak(series: Series, first: int, attribution: Attribution, rises: int) -> Judgement:
+    unit, rise = series.resource.unit, series.values[-1] - series.values[first]
+    rounds = len(series.values) - 1 - first
+    owner, rate = attribution.owner, attribution.rate(unit)
+    timed = owner is not None and owner.cause is None
+    operation = None if owner is None or owner.cause == "*" else owner.cause
+    if rate is None:
+        rate = _overall_rate(series, first)
+    what = (
+        "with time, quiet rounds too" if timed else f"with {operation}" if operation else "with the operations played"
+    )
+    evidence = f"Grew by {rise:g} {unit} in {rises} of {rounds} rounds, {what}, and gave none of the last third back."
+    suspects = tuple(
+        Suspect(
+            holder=share.cause or "time",
+            proof=f"{share.rate:.3g} {unit} each ({share.low:.3g} to {share.high:.3g}), {share.share:.0%} of the growth",
+        )
+        for share in (attribution.shares if operation is None and not timed else ())
+        if share.cause != "*"
+    )
+    return Judgement(
+        verdict=Verdict.LEAK,
+        shape=Shape.TIME_DRIVEN if timed else Shape.SLOPE,
+        evidence=evidence,
+        operation=operation,
+        rate=rate,
+        detectable=_detectable(series, first, _SEEN_WITH_95_PERCENT),
+        suspects=suspects,
+    )
+
+
+def _overall_rate(series: Series, first: int) -> Rate:
+    """Growth over all work together, with the Poisson interval of its size (normal approximation)."""
+    rise = series.values[-1] - series.values[first]
+    total = sum(_work(series, index) for index in range(first + 1, len(series.values)))
+    wide = 1.96 * math.sqrt(max(rise, 1.0))
+    per = Per.OPERATION if any(map(sum, series.operations)) else Per.SECOND
+    return Rate(
+        value=rise / total,
+        low=max(0.0, rise - wide) / total,
+        high=(rise + wide) / total,
+        unit=series.resource.unit,
+        per=per,
+    )
+
+
+def _detectable(series: Series, first: int, needed: float, part: float | None = None) -> Detectable | None:
+    """Return the smallest rate seen with 95 % power: `needed` pieces over the operation that was played least.
+
+    `part`: only so much of all the work counts.
+    """
+    columns = list(zip(*series.operations[first + 1 :], strict=True))
+    totals = [sum(column) for column in columns if sum(column) > 0]
+    if totals:
+        everything = sum(totals)
+        share = 1.0 if part is None else part / everything
+        least = min(totals) * share
+        return Detectable(value=needed / least, unit=series.resource.unit, per=Per.OPERATION) if least > 0 else None
+    seconds = (series.seconds[-1] - series.seconds[first]) if part is None else part
+    return Detectable(value=needed / seconds, unit=series.resource.unit, per=Per.SECOND) if seconds > 0 else None
+
+
+def _amount(series: Series, work: float) -> str:
+    return f"{work:.0f} operations" if any(map(sum, series.operations)) else f"{work:.0f} s"

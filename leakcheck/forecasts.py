@@ -1,0 +1,82 @@
+"""When a limit is hit if the load goes on as observed."""
+
+from __future__ import annotations
+
+from leakcheck.detect import Judgement
+from leakcheck.model.event import Limit
+from leakcheck.model.finding import Forecast, Per, Verdict
+from leakcheck.model.series import Series
+
+_WHAT_HAPPENS = {
+    "RLIMIT_NOFILE": "EMFILE",
+    "RLIMIT_NPROC": "EAGAIN on fork",
+    "pid_max": "no pid left",
+    "cgroup pids.max": "EAGAIN on fork",
+    "cgroup memory.max": "OOM kill",
+    "RAM": "out of memory",
+}
+
+
+def forecast(judgement: Judgement, series: Series, first: int, limits: tuple[Limit, ...]) -> Forecast | None:
+    """Return the limit that a leak hits first, and when; None without a leak, a rate above zero, or a limit.
+
+    Assumes the operations' rate over the judged rounds, pauses included. Does not see: limits inside the program.
+    """
+    rate = judgement.rate
+    if judgement.verdict is not Verdict.LEAK or rate is None or rate.value <= 0:
+        return None
+    mine = [limit for limit in limits if series.resource.name.startswith(limit.resources)]
+    pace = _pace(series, first, judgement.operation) if rate.per is Per.OPERATION else 1.0
+    if not mine or pace <= 0:
+        return None
+    nearest = min(mine, key=lambda limit: limit.value - limit.now)
+    room = max(0.0, nearest.value - nearest.now)
+    soonest = room / rate.high
+    latest = room / rate.low if rate.low > 0 else None
+    by_operation = rate.per is Per.OPERATION
+    hours_low, hours_high = soonest / pace / 3600, None if latest is None else latest / pace / 3600
+    return Forecast(
+        limit=nearest.name,
+        limit_value=nearest.value,
+        now=nearest.now,
+        operations_low=soonest if by_operation else None,
+        operations_high=latest if by_operation else None,
+        hours_low=hours_low,
+        hours_high=hours_high,
+        sentence=_sentence(nearest, hours_low, hours_high, pace if by_operation else None),
+    )
+
+
+def _pace(series: Series, first: int, operation: str | None) -> float:
+    """Operations a second, of one kind or of all."""
+    rows = series.operations[first + 1 :]
+    column = None if operation is None else series.kinds.index(operation)
+    done = sum(sum(row) if column is None else row[column] for row in rows)
+    seconds = series.seconds[-1] - series.seconds[first]
+    return done / seconds if seconds > 0 else 0.0
+
+
+def _sentence(limit: Limit, low: float, high: float | None, pace: float | None) -> str:
+    what = _WHAT_HAPPENS.get(limit.name, f"{limit.name} reached")
+    load = "" if pace is None else f" at {pace:.3g} operations/s"
+    in_bytes = limit.name in {"cgroup memory.max", "RAM"}
+    value = f"{limit.value / (1 << 20):,.0f} MiB" if in_bytes else f"{limit.value:,.0f}"
+    return f"{what} in {_span(low, high)}{load}, limit {value}"
+
+
+def _span(low: float, high: float | None) -> str:
+    """Write a span of hours in the largest unit of which it has two."""
+    unit, size = next(((unit, size) for unit, size in _UNITS if low >= 2 * size), _UNITS[-1])
+    one = _short(low / size)
+    if high is None:
+        return f"{one} {unit} or more"
+    other = _short(high / size)
+    return f"{one} {unit}" if one == other else f"{one}–{other} {unit}"
+
+
+_UNITS = (("days", 24.0), ("h", 1.0), ("min", 1 / 60), ("s", 1 / 3600))
+"""Names of spans, in hours."""
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -1,0 +1,144 @@
+"""From floors to series: one resource over rounds, counted inside processes that lived on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from leakcheck.model.event import Floor, Phase
+from leakcheck.model.reading import Holder, ProcessReadings, Resource
+from leakcheck.model.series import Series
+
+_Identity = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Track:
+    """One resource, floor by floor."""
+
+    resource: Resource
+    totals: list[float] = field(default_factory=list)
+    growth: list[float] = field(default_factory=list)
+    """Since the first floor."""
+    broken: list[bool] = field(default_factory=list)
+    roles: list[Mapping[str, float]] = field(default_factory=list)
+    holders: list[tuple[Holder, ...]] = field(default_factory=list)
+    present: list[bool] = field(default_factory=list)
+    """Whether it was read at each floor."""
+    seen: bool = False
+    """Read at the floor that the judged rounds start from: only then is there something to judge."""
+
+
+def first_judged(floors: Sequence[Floor]) -> int:
+    """Index of the floor that the judged rounds start from: the last one of the warm-up."""
+    for index, floor in enumerate(floors):
+        if floor.phase in (Phase.MAIN, Phase.QUIET):
+            return max(0, index - 1)
+    return max(0, len(floors) - 1)
+
+
+def tracks(resources: Sequence[Resource], floors: Sequence[Floor]) -> dict[str, Track]:
+    """Follow every resource through all floors.
+
+    A resource read per process grows only by what processes present at both floors gained: a newborn's own
+    descriptors are not a leak of its parent (it is counted by `processes`), and a replaced worker starts anew
+    without a jump. Where a role lost a process and got another, the step is marked broken.
+    """
+    found = {resource.name: Track(resource=resource) for resource in resources}
+    for index, floor in enumerate(floors):
+        before = floors[index - 1] if index else None
+        replaced = before is not None and _replaced(before, floor)
+        tree = {reading.resource: reading for reading in floor.snapshot.tree}
+        for track in found.values():
+            if track.resource.per_process:
+                _follow_processes(track, before, floor, replaced=replaced)
+            else:
+                reading = tree.get(track.resource.name)
+                _append(track, None if reading is None else reading.value, reading.holders if reading else ())
+    for track in found.values():
+        track.seen = bool(floors) and track.present[first_judged(floors)]
+    return found
+
+
+def series_of(track: Track, floors: Sequence[Floor], kinds: Sequence[str]) -> Series:
+    """Turn a followed resource into the numbers that a detector sees."""
+    base = track.totals[track.present.index(True)]
+    name = track.resource.name
+    peaks = tuple(floor.loaded.get(name, 0.0) for floor in floors)
+    undone = [floor.before_undo.get(name) for floor in floors]
+    return Series(
+        resource=track.resource,
+        values=tuple(base + grown for grown in track.growth),
+        totals=tuple(track.totals),
+        operations=tuple(tuple(row.get(kind, 0) for kind in kinds) for row in operations_by_round(floors)),
+        kinds=tuple(kinds),
+        seconds=tuple(floor.snapshot.at_seconds for floor in floors),
+        breaks=tuple(index for index, broken in enumerate(track.broken) if broken),
+        peaks=peaks if any(peaks) else (),
+        before_undo=tuple(value for value in undone if value is not None) if None not in undone else (),
+    )
+
+
+def operations_by_round(floors: Sequence[Floor]) -> list[dict[str, int]]:
+    """Operations done in each round, from the running totals."""
+    rows: list[dict[str, int]] = []
+    before: dict[str, int] = {}
+    for floor in floors:
+        rows.append({kind: count - before.get(kind, 0) for kind, count in floor.operations.items()})
+        before = dict(floor.operations)
+    return rows
+
+
+def _follow_processes(track: Track, before: Floor | None, floor: Floor, *, replaced: bool) -> None:
+    name = track.resource.name
+    now = _values(floor, name)
+    if not now:
+        _append(track, None, ())
+        return
+    was = _values(before, name) if before else {}
+    lived = now.keys() & was.keys()
+    gained = sum(now[identity] - was[identity] for identity in lived)
+    roles: dict[str, float] = {}
+    for one in floor.snapshot.processes:
+        if name in one.values:
+            roles[one.process.role] = roles.get(one.process.role, 0.0) + one.values[name]
+    track.totals.append(sum(now.values()))
+    track.growth.append((track.growth[-1] if track.growth else 0.0) + gained)
+    track.broken.append(before is not None and (replaced or not lived))
+    track.roles.append(roles)
+    track.holders.append(_merge(floor.snapshot.processes, name))
+    track.present.append(True)
+
+
+def _append(track: Track, value: float | None, held: tuple[Holder, ...]) -> None:
+    """Add a reading of the whole tree; None: not read here, the last value is kept and the step marked broken."""
+    last = track.totals[-1] if track.totals else 0.0
+    known = bool(track.present) and track.present[-1] and value is not None
+    gained = value - last if known and value is not None else 0.0
+    track.totals.append(last if value is None else value)
+    track.growth.append((track.growth[-1] if track.growth else 0.0) + gained)
+    track.broken.append(bool(track.present) and not known)
+    track.roles.append({})
+    track.holders.append(held)
+    track.present.append(value is not None)
+
+
+def _values(floor: Floor, name: str) -> dict[_Identity, float]:
+    return {one.process.identity: one.values[name] for one in floor.snapshot.processes if name in one.values}
+
+
+def _replaced(before: Floor, floor: Floor) -> bool:
+    was = {one.process.identity: one.process.role for one in before.snapshot.processes}
+    now = {one.process.identity: one.process.role for one in floor.snapshot.processes}
+    gone = {role for identity, role in was.items() if identity not in now}
+    born = {role for identity, role in now.items() if identity not in was}
+    return bool(gone & born)
+
+
+def _merge(processes: Sequence[ProcessReadings], name: str) -> tuple[Holder, ...]:
+    counts: dict[str, float] = {}
+    for one in processes:
+        for holder in one.holders.get(name, ()):
+            counts[holder.name] = counts.get(holder.name, 0.0) + holder.count
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return tuple(Holder(name=held, count=count) for held, count in ordered[:12])

@@ -1,0 +1,124 @@
+"""Takes snapshots: every probe once, over the tree as it is at one instant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import leakcheck.probes
+from leakcheck import _discover
+from leakcheck.model.reading import Holder, Process, ProcessReadings, Reading, Resource, Snapshot, Unread
+from leakcheck.probes import CannotReadError, Probe, ProcessProbe, Setting, TreeProbe, TreeView
+from leakcheck.probes._look import ProcessLook
+from leakcheck.targets.tree import parent_of, state_of
+
+_GONE = (ProcessLookupError, FileNotFoundError)
+"""The process ended while it was being read: no reading, and no fault."""
+
+
+class Looker:
+    """Holds one probe of each kind for the length of an audit. Its cost is the target's only through the kernel."""
+
+    def __init__(self, setting: Setting) -> None:
+        found = _discover.modules(leakcheck.probes, "Probe")
+        self._probes: dict[str, Probe] = {name: module.Probe(setting) for name, module in found.items()}
+        self._of_tree = {name: probe for name, probe in self._probes.items() if isinstance(probe, TreeProbe)}
+        self._of_process = {name: probe for name, probe in self._probes.items() if isinstance(probe, ProcessProbe)}
+        self._started = time.monotonic()
+        self._known: set[str] = set()
+        self.cpu_seconds = 0.0
+        """CPU time spent looking so far."""
+        self.costs: dict[str, float] = dict.fromkeys(self._probes, 0.0)
+        """Seconds by probe, summed."""
+
+    def start_clock(self) -> None:
+        """Make now the instant from which snapshots count their seconds."""
+        self._started = time.monotonic()
+
+    def elapsed(self) -> float:
+        """Seconds since the clock was started."""
+        return time.monotonic() - self._started
+
+    def new_resources(self) -> tuple[Resource, ...]:
+        """Resources that no earlier call returned."""
+        fresh = tuple(
+            resource
+            for probe in self._probes.values()
+            for resource in probe.resources()
+            if resource.name not in self._known
+        )
+        self._known.update(resource.name for resource in fresh)
+        return fresh
+
+    def snapshot(self, members: tuple[Process, ...]) -> Snapshot:
+        """Read everything once."""
+        begun, cpu = time.monotonic(), time.thread_time()
+        view = _view(members)
+        unread: list[Unread] = []
+        processes = tuple(self._read_process(member, view, unread) for member in members if member.pid in view.looks)
+        tree: list[Reading] = []
+        for name, probe in self._of_tree.items():
+            tree += self._run(name, partial(probe.read_tree, view), unread, None)
+        self.cpu_seconds += time.thread_time() - cpu
+        return Snapshot(
+            at_seconds=begun - self._started,
+            cost_seconds=time.monotonic() - begun,
+            processes=tuple(one for one in processes if one.values),
+            tree=tuple(tree),
+            unread=tuple(unread),
+        )
+
+    def _read_process(self, member: Process, view: TreeView, unread: list[Unread]) -> ProcessReadings:
+        look = view.looks[member.pid]
+        values: dict[str, float] = {}
+        held: dict[str, tuple[Holder, ...]] = {}
+        for name, probe in self._of_process.items():
+            for reading in self._run(name, partial(probe.read_process, look), unread, member.pid):
+                values[reading.resource] = reading.value
+                if reading.holders:
+                    held[reading.resource] = reading.holders
+        return ProcessReadings(process=member, values=values, holders=held)
+
+    def _run(
+        self,
+        name: str,
+        read: Callable[[], Iterable[Reading]],
+        unread: list[Unread],
+        pid: int | None,
+    ) -> list[Reading]:
+        begun = time.perf_counter()
+        readings: list[Reading] = []
+        try:
+            readings.extend(read())
+        except _GONE:
+            pass
+        except PermissionError as error:
+            unread += _not_read(self._probes[name], readings, f"permission denied: {error.filename}", pid)
+        except CannotReadError as error:
+            unread += _not_read(self._probes[name], readings, str(error), pid)
+        self.costs[name] += time.perf_counter() - begun
+        return readings
+
+
+def _not_read(probe: Probe, readings: list[Reading], reason: str, pid: int | None) -> list[Unread]:
+    got = {reading.resource for reading in readings}
+    return [
+        Unread(resource=resource.name, reason=reason, pid=pid)
+        for resource in probe.resources()
+        if resource.name not in got
+    ]
+
+
+def _view(members: tuple[Process, ...]) -> TreeView:
+    looks, parents, zombies = {}, {}, set()
+    for member in members:
+        try:
+            state, parents[member.pid] = state_of(member.pid), parent_of(member.pid)
+        except _GONE:
+            continue
+        if state == "Z":
+            zombies.add(member.pid)
+        else:
+            looks[member.pid] = ProcessLook(member.pid)
+    return TreeView(members=members, looks=looks, parents=parents, zombies=frozenset(zombies))

@@ -1,0 +1,301 @@
+"""From events to an Audit: the same for an audit that ended, was interrupted, or lost its auditor."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from leakcheck.detect import Judgement
+from leakcheck.detect.counts import judge_count
+from leakcheck.detect.leftovers import judge_leftovers
+from leakcheck.detect.levels import judge_level
+from leakcheck.detect.overall import overall
+from leakcheck.detect.stored import name_stored
+from leakcheck.errors import LeakcheckError
+from leakcheck.forecasts import forecast
+from leakcheck.history import Track, first_judged, operations_by_round, series_of, tracks
+from leakcheck.model.audit import SCHEMA, Audit, Round, Tool, Value
+from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Limit, Phase, Planned, Ready, Warned
+from leakcheck.model.finding import Finding, Forecast, Shape, Suspect, Verdict
+from leakcheck.model.plan import AuditPlan
+from leakcheck.model.reading import Resource, Statistic
+from leakcheck.model.series import Series
+
+
+def conclude(events: Sequence[Event]) -> Audit:
+    """Judge what was seen. Raises LeakcheckError when not even the plan is there."""
+    planned = next((event for event in events if isinstance(event, Planned)), None)
+    if planned is None:
+        raise LeakcheckError("The journal holds no plan: nothing was started, so there is nothing to report")
+    ready = next((event for event in events if isinstance(event, Ready)), None)
+    floors = [event for event in events if isinstance(event, Floor)]
+    copies = tuple(event for event in events if isinstance(event, Copy))
+    ended = next((event for event in events if isinstance(event, Ended)), None)
+    resources = _resources(ready, floors)
+    followed = tracks(resources, floors)
+    limits = floors[-1].limits if floors else ()
+    findings = (
+        *_judge_tracks(planned.plan, ready, floors, followed, limits),
+        *_judge_unread(planned.plan, resources, floors, followed),
+        *_judge_copies(planned.plan, copies),
+    )
+    return Audit(
+        schema=SCHEMA,
+        tool=_tool(planned, floors, ended),
+        at=planned.at,
+        environment=planned.environment,
+        plan=planned.plan,
+        target=ready.target if ready else None,
+        resources=resources,
+        rounds=_rounds(floors, followed),
+        copies=copies,
+        limits=limits,
+        verdict=_overall(findings, _required(planned.plan, followed), ended),
+        warnings=tuple(event.message for event in events if isinstance(event, Warned)) + _own_warnings(floors, ended),
+        findings=tuple(sorted(findings, key=_order)),
+    )
+
+
+def _overall(findings: Sequence[Finding], required: frozenset[str], ended: Ended | None) -> Verdict:
+    """Never call an audit clean that did not run to its end."""
+    verdict = overall(findings, required)
+    finished = ended is not None and ended.how == "finished"
+    return verdict if finished or verdict is not Verdict.CLEAN else Verdict.UNDECIDED
+
+
+_SEVERITY = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.CLEAN, Verdict.NOT_JUDGED)
+
+
+def _order(finding: Finding) -> tuple[int, str, str]:
+    return _SEVERITY.index(finding.verdict), finding.resource, finding.operation or ""
+
+
+def _resources(ready: Ready | None, floors: Sequence[Floor]) -> tuple[Resource, ...]:
+    if ready is None:
+        return ()
+    found = {resource.name: resource for resource in ready.resources}
+    for floor in floors:
+        found.update({resource.name: resource for resource in floor.resources})
+    return tuple(found.values())
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(name == pattern or name.startswith((f"{pattern}.", f"{pattern}{{")) for pattern in patterns)
+
+
+def _required(plan: AuditPlan, followed: dict[str, Track]) -> frozenset[str]:
+    readable = {
+        name
+        for name, track in followed.items()
+        if track.seen and track.resource.judged and not _matches(name, plan.exclude)
+    }
+    return frozenset(readable | {name for name in plan.require if not any(_matches(one, (name,)) for one in readable)})
+
+
+def _judge_tracks(
+    plan: AuditPlan, ready: Ready | None, floors: list[Floor], followed: dict[str, Track], limits: tuple[Limit, ...]
+) -> list[Finding]:
+    if ready is None or not floors:
+        return []
+    first = first_judged(floors)
+    found = []
+    for name, track in followed.items():
+        if not (track.seen and track.resource.judged) or _matches(name, plan.exclude):
+            continue
+        series = series_of(track, floors, ready.target.operations)
+        judgement = _judge(series, first, ready.target.writes, undo=bool(plan.tools.undo))
+        if judgement.verdict is Verdict.LEAK:
+            blamed = (*_suspects(name, followed, first), *judgement.suspects)
+            judgement = replace(judgement, suspects=blamed)
+        found.append(_finding(plan, track.resource, judgement, forecast(judgement, series, first, limits)))
+    return found
+
+
+def _judge(series: Series, first: int, writes: Sequence[str], *, undo: bool) -> Judgement:
+    whole = all(value == int(value) for value in series.values)
+    counted = series.resource.statistic is Statistic.COUNT and whole
+    judgement = judge_count(series, first) if counted else judge_level(series, first)
+    judgement = name_stored(judgement, series, first)
+    stores = series.resource.name.startswith(("metric.", "memory.", "files."))
+    if judgement.verdict is Verdict.LEAK and stores and judgement.operation in writes and not undo:
+        return replace(
+            judgement,
+            verdict=Verdict.UNDECIDED,
+            shape=Shape.STORED,
+            evidence=f"{judgement.evidence} {judgement.operation} declares that it writes, so this may be what it stores: "
+            "name the tool that deletes it with --undo.",
+        )
+    return judgement
+
+
+def _finding(plan: AuditPlan, resource: Resource, judgement: Judgement, ahead: Forecast | None) -> Finding:
+    key = "\0".join((plan.name, resource.name, judgement.operation or ""))
+    return Finding(
+        resource=resource.name,
+        title=resource.title or resource.name,
+        unit=resource.unit,
+        verdict=judgement.verdict,
+        shape=judgement.shape,
+        operation=judgement.operation,
+        rate=judgement.rate,
+        detectable=judgement.detectable,
+        forecast=ahead,
+        evidence=judgement.evidence,
+        suspects=judgement.suspects,
+        fingerprint=hashlib.sha256(key.encode()).hexdigest()[:16],
+    )
+
+
+_SECOND_VIEWS = {"fds.socket": "sockets.", "fds.file": "files.deleted"}
+"""Where a resource's pieces have better names than in the resource itself."""
+
+
+def _suspects(name: str, followed: dict[str, Track], first: int) -> tuple[Suspect, ...]:
+    """Name the roles and holders that grew since the first judged floor, largest first."""
+    track = followed[name]
+    views = [track, *(other for key, other in followed.items() if key.startswith(_SECOND_VIEWS.get(name, "\0")))]
+    grown: dict[str, float] = {}
+    for view in views:
+        for holder, gain in _gains(view, first).items():
+            grown[holder] = grown.get(holder, 0.0) + gain
+    if len(grown) > 1 and name.removeprefix("fds.") in grown:
+        del grown[name.removeprefix("fds.")]
+    blamed = sorted(((gain, holder) for holder, gain in grown.items() if gain > 0), reverse=True)[:3]
+    suspects = [Suspect(holder=holder, proof=f"{gain:+g} over the judged rounds") for gain, holder in blamed]
+    now, was = track.roles[-1], track.roles[first]
+    by_role = sorted(((value - was.get(role, 0.0), role) for role, value in now.items()), reverse=True)
+    if by_role and by_role[0][0] > 0 and len(now) > 1:
+        gain, role = by_role[0]
+        suspects.insert(0, Suspect(holder=f"process {role}", proof=f"{gain:+g} in this role"))
+    return tuple(suspects)
+
+
+def _gains(track: Track, first: int) -> dict[str, float]:
+    was = {holder.name: holder.count for holder in track.holders[first]}
+    return {holder.name: holder.count - was.get(holder.name, 0.0) for holder in track.holders[-1]}
+
+
+def _judge_unread(
+    plan: AuditPlan, resources: Sequence[Resource], floors: Sequence[Floor], followed: dict[str, Track]
+) -> list[Finding]:
+    """List what could never be judged, with its reason."""
+    reasons = {one.resource: one.reason for floor in reversed(floors) for one in floor.snapshot.unread}
+    found = []
+    for resource in resources:
+        if not resource.judged or not floors or followed[resource.name].seen:
+            continue
+        reason = reasons.get(resource.name, "it appeared only after the first round")
+        judgement = Judgement(verdict=Verdict.NOT_JUDGED, shape=None, evidence=f"{reason[0].upper()}{reason[1:]}.")
+        found.append(_finding(plan, resource, judgement, None))
+    return found
+
+
+_LEFT = {
+    "process": Resource(
+        name="orphans",
+        unit="processes",
+        statistic=Statistic.COUNT,
+        per_process=False,
+        title="processes that outlive their server",
+    ),
+    "file": Resource(
+        name="files.left",
+        unit="files",
+        statistic=Statistic.COUNT,
+        per_process=False,
+        title="temporary files that outlive their server",
+    ),
+}
+
+
+def _judge_copies(plan: AuditPlan, copies: Sequence[Copy]) -> list[Finding]:
+    found = []
+    for operation in dict.fromkeys(copy.operation for copy in copies):
+        mine = [copy for copy in copies if copy.operation == operation]
+        for what, resource in _LEFT.items():
+            left: list[list[Left]] = [[one for one in copy.left if one.what == what] for copy in mine]
+            names = [one.name for one_copy in left for one in one_copy]
+            judgement = judge_leftovers([len(one) for one in left], names, resource.unit, operation)
+            if operation == STOP:
+                judgement = _of_the_target(judgement, len(names))
+            found.append(_finding(plan, resource, judgement, None))
+    return found
+
+
+STOP = "stop"
+"""The audited target's own end, told as a copy."""
+
+
+def _of_the_target(judgement: Judgement, count: int) -> Judgement:
+    """Reword for the one target that was audited: one observation has no rate."""
+    if judgement.verdict is Verdict.CLEAN:
+        evidence = "The audited target ended and left nothing behind."
+    else:
+        names = ", ".join(suspect.holder for suspect in judgement.suspects[:3])
+        evidence = f"{count} outlived the audited target's end: {names}."
+    return replace(judgement, operation=None, rate=None, detectable=None, evidence=evidence)
+
+
+def _rounds(floors: Sequence[Floor], followed: dict[str, Track]) -> tuple[Round, ...]:
+    shown = {first_judged(floors), len(floors) - 1} if floors else set()
+    played = operations_by_round(floors)
+    return tuple(
+        Round(
+            number=floor.round,
+            phase=floor.phase,
+            at_seconds=floor.snapshot.at_seconds,
+            operations=played[index],
+            failed=floor.failed,
+            load_seconds=floor.load_seconds,
+            settle_seconds=floor.settle_seconds,
+            settled=floor.settled,
+            readings={
+                name: Value(
+                    total=track.totals[index],
+                    growth=track.growth[index],
+                    broken=track.broken[index],
+                    roles=track.roles[index],
+                    holders=track.holders[index] if index in shown else (),
+                    peak=floor.loaded.get(name),
+                    before_undo=floor.before_undo.get(name),
+                )
+                for name, track in followed.items()
+                if track.seen
+            },
+            unread=tuple(sorted({one.resource for one in floor.snapshot.unread})),
+        )
+        for index, floor in enumerate(floors)
+    )
+
+
+def _tool(planned: Planned, floors: Sequence[Floor], ended: Ended | None) -> Tool:
+    wall = ended.wall_seconds if ended else (floors[-1].snapshot.at_seconds if floors else 0.0)
+    costs = [floor.snapshot.cost_seconds for floor in floors]
+    return Tool(
+        name="leakcheck",
+        version=planned.version,
+        ended=ended.how if ended else "auditor killed",
+        wall_seconds=wall,
+        auditor_cpu_share=ended.auditor_cpu_seconds / wall if ended and wall else None,
+        looking_cpu_share=ended.looking_cpu_seconds / wall if ended and wall else None,
+        snapshot_ms=1e3 * median(costs) if costs else None,
+    )
+
+
+def _own_warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ...]:
+    found = []
+    restless = sum(1 for floor in floors if not floor.settled)
+    if restless:
+        found.append(f"{restless} of {len(floors)} rounds did not settle: readings still moved when the time was up.")
+    failed = sum(sum(floor.failed.values()) for floor in floors)
+    if failed:
+        done = sum(floors[-1].operations.values())
+        found.append(f"{failed} of {done} operations failed; a leak on the path of success may be hidden by it.")
+    judged = [floor for floor in floors if floor.phase in (Phase.MAIN, Phase.QUIET)]
+    if floors and not judged:
+        found.append("No round after the warm-up was finished.")
+    if ended is None:
+        found.append("The auditor was killed: this report holds what its journal had seen until then.")
+    return tuple(found)

