@@ -167,8 +167,8 @@ class Experiment:
             time.sleep(step.quiet_seconds)
             self._floor(step, Played(done={}), {}, time.monotonic() - begun)
             return
-        with Peaks(self._target.members()) as peaks:
-            played = self._driver.play(step.doses)
+        peaks = Peaks(self._target.members())
+        played = self._driver.play(step.doses)
         seconds = time.monotonic() - begun
         if played.problem and not any(floor.failed for floor in self._floors):
             self._parts.write(Warned(message=f"First failed operation: {played.problem}"))

@@ -14,14 +14,14 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from leakcheck import __version__, config, inspection, store
 from leakcheck.audit import Parts, run
 from leakcheck.credentials import Secrets
 from leakcheck.drivers import Driver
 from leakcheck.drivers.command import CommandDriver
-from leakcheck.drivers.http import HttpDriver, free_port, port_is_taken
+from leakcheck.drivers.http import HttpDriver
+from leakcheck.drivers.ports import free_port, port_is_taken
 from leakcheck.drivers.stdio import StdioDriver
 from leakcheck.errors import LeakcheckError, UsageError
 from leakcheck.model.audit import Audit
@@ -31,11 +31,12 @@ from leakcheck.model.plan import DriverKind
 from leakcheck.probes import Setting
 from leakcheck.render import renderer
 from leakcheck.render.live import Narrator
-from leakcheck.render.terminal import print_audit, side_by_side
+from leakcheck.render.terminal import open_console, print_audit, side_by_side
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
 from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
+from leakcheck.targets.tree import parent_of
 from leakcheck.verdicts import conclude
 
 app = typer.Typer(
@@ -192,10 +193,14 @@ def report_command(
     _show(audit, print_json=json)
 
 
-@app.command("compare-two", hidden=True)
-def compare_two_command(*, left: Path, right: Path) -> None:
-    """Print two audits side by side; used by the demo."""
-    side_by_side(_load(left)[1], _load(right)[1], _console())
+@app.command("compare")
+def compare_command(
+    *,
+    left: Annotated[Path, typer.Argument(help="An audit: its folder or one of its files.")],
+    right: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Print the verdicts of two audits side by side."""
+    side_by_side(_load(left)[1], _load(right)[1], open_console())
 
 
 @app.command("probes")
@@ -208,7 +213,7 @@ def probes_command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List what can be read; with --pid, read it and say what a snapshot costs."""
-    inspection.show(pid, times, _console(), print_json=json)
+    inspection.show(pid, times, open_console(), print_json=json)
 
 
 def _audit(options: config.Options, *, print_json: bool) -> int:
@@ -226,7 +231,7 @@ def _audit(options: config.Options, *, print_json: bool) -> int:
         temporary = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True))
         )
-        narrator = stack.enter_context(Narrator(Console(stderr=True, highlight=False)))
+        narrator = stack.enter_context(Narrator(open_console(stderr=True)))
 
         def write(event: Event) -> None:
             journal.write(event)
@@ -243,22 +248,20 @@ def _parts(
     setup: config.Setup, secrets: Secrets, directory: Path, temporary: Path, write: Callable[[Event], None]
 ) -> Parts:
     plan = setup.plan
-    pipes = plan.driver is DriverKind.STDIO
 
-    def start(
-        *, through: Sequence[str] = (), environment: Mapping[str, str] | None = None, log: str = store.LOG
-    ) -> Target:
-        if plan.command is None:
-            return Running(plan.pid or 0, secrets)
+    def spawn(command: Sequence[str], environment: Mapping[str, str], log: str) -> Target:
         return Spawned(
-            (*through, *plan.command),
-            pipes=pipes,
-            environment={**_temporary(temporary), **setup.environment, **(environment or {})},
+            command,
+            pipes=plan.driver is DriverKind.STDIO,
+            environment={**_temporary(temporary), **setup.environment, **environment},
             cwd=plan.cwd,
             log_path=directory / log,
             secrets=secrets,
             grace_seconds=plan.grace_seconds,
         )
+
+    def start() -> Target:
+        return Running(plan.pid or 0, secrets) if plan.command is None else spawn(plan.command, {}, store.LOG)
 
     def looker(target: Target) -> Looker:
         return Looker(
@@ -266,12 +269,14 @@ def _parts(
                 metrics_url=plan.metrics_url,
                 headers=setup.headers,
                 temporary=str(temporary) if plan.command else None,
-                parent=target.reaper if isinstance(target, Spawned) else None,
+                parent=parent_of(target.root.pid) if plan.command else None,
             )
         )
 
     def start_copy(*, through: tuple[str, ...], environment: Mapping[str, str]) -> Target:
-        return start(through=through, environment=environment, log="copies.log")
+        port = free_port()
+        own = {"PORT": str(port)} if "PORT" in setup.environment else {}
+        return spawn((*through, *config.filled(setup.template, port)), {**environment, **own}, "copies.log")
 
     drivers: dict[DriverKind, Callable[[], Driver]] = {
         DriverKind.STDIO: lambda: StdioDriver(plan, secrets, start_copy),
@@ -318,11 +323,7 @@ def _show(audit: Audit, *, print_json: bool) -> None:
     if print_json:
         sys.stdout.write(renderer("json").render(audit).decode())
     else:
-        print_audit(audit, _console())
-
-
-def _console() -> Console:
-    return Console(highlight=False)
+        print_audit(audit, open_console())
 
 
 def _default_directory(options: config.Options) -> Path:

@@ -56,6 +56,8 @@ class Setup:
     """A plan, and the secret values that must never be part of it."""
 
     plan: AuditPlan
+    template: tuple[str, ...] = ()
+    """The target's command with `{port}` unfilled: a further copy needs a port of its own."""
     headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     secret_values: tuple[str, ...] = ()
@@ -110,7 +112,7 @@ def plan(options: Options, free_port: int, directory: Path) -> Setup:
     headers, secret_headers = _pairs(options.header, "--header", ":")
     if _uses_port(options):
         environment["PORT"] = str(free_port)
-    command = tuple(_fill(part, free_port) for part in options.command) or None
+    command = filled(options.command, free_port) or None
     metrics = None if options.metrics is None else _url(_fill(options.metrics, free_port), "--metrics")
     built = AuditPlan(
         command=command,
@@ -135,7 +137,11 @@ def plan(options: Options, free_port: int, directory: Path) -> Setup:
         name=options.name or _name(options),
     )
     return Setup(
-        plan=built, headers=headers, environment=environment, secret_values=(*secret_environment, *secret_headers)
+        plan=built,
+        template=options.command,
+        headers=headers,
+        environment=environment,
+        secret_values=(*secret_environment, *secret_headers),
     )
 
 
@@ -291,6 +297,11 @@ def _seconds(text: str, option: str) -> float:
 def _uses_port(options: Options) -> bool:
     texts = (*options.command, *options.request, options.drive or "", options.metrics or "", options.mcp or "")
     return any("{port}" in text for text in texts)
+
+
+def filled(template: Sequence[str], port: int) -> tuple[str, ...]:
+    """Return a command with its `{port}` filled."""
+    return tuple(_fill(part, port) for part in template)
 
 
 def _fill(text: str, port: int) -> str:

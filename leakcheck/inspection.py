@@ -39,8 +39,8 @@ def show(pid: int | None, times: int, console: Console, *, print_json: bool) -> 
     console.print(_table(resources, _values(snapshot)))
     if snapshot is not None:
         console.print(
-            f"{len(snapshot.processes)} processes; a snapshot takes {1e3 * median(costs):.2f} ms (median of {times}) and "
-            f"{1e3 * cpu:.2f} ms of CPU: at one a second, {100 * cpu:.2f} % of a core."
+            f"{len(snapshot.processes)} processes; a snapshot takes {1e3 * median(costs):.2f} ms (median of {times}) "
+            f"and {1e3 * cpu:.2f} ms of CPU: at one a second, {100 * cpu:.2f} % of a core."
         )
 
 

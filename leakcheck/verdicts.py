@@ -124,8 +124,8 @@ def _judge(series: Series, first: int, writes: Sequence[str], *, undo: bool) -> 
             judgement,
             verdict=Verdict.UNDECIDED,
             shape=Shape.STORED,
-            evidence=f"{judgement.evidence} {judgement.operation} declares that it writes, so this may be what it stores: "
-            "name the tool that deletes it with --undo.",
+            evidence=f"{judgement.evidence} {judgement.operation} does not declare to be read-only, so this may be "
+            "what it stores: name the tool that deletes it with --undo.",
         )
     return judgement
 

@@ -12,6 +12,8 @@ from leakcheck.model.series import Series
 
 _T95 = 2.0
 """Two standard errors: the t quantile for 95 % is 2.09 at 20 degrees of freedom and 1.98 at 100."""
+_ROUNDING = 1e-9
+"""Relative errors below this are those of the arithmetic: counts that fit exactly have an interval of no width."""
 _MOST_OF_IT = 0.6
 """An operation owns the growth when it explains this share: two equal owners explain half each."""
 
@@ -102,4 +104,5 @@ def _least_squares(
     variance = float(residual @ residual) / freedom
     spread = np.linalg.pinv(design.T @ design)
     errors = np.sqrt(np.maximum(np.diag(spread) * variance, 0.0))
+    errors[errors < _ROUNDING * np.abs(rates)] = 0.0
     return np.asarray(rates, dtype=np.float64), np.asarray(errors, dtype=np.float64)

@@ -123,7 +123,8 @@ def _no_trend(series: Series, first: int, increments: list[float]) -> Judgement:
     if drop <= 0:
         return _plateau(series, first, increments)
     shape = Shape.SAWTOOTH if drop >= (high - low) / 2 else Shape.PLATEAU
-    evidence = f"Moved between {low:g} and {high:g} {series.resource.unit} over {_amount(series, total)} without a lasting rise."
+    amount = _amount(series, total)
+    evidence = f"Moved between {low:g} and {high:g} {series.resource.unit} over {amount} without a lasting rise."
     needed = max(_SEEN_WITH_95_PERCENT, 1.5 * (high - low))
     detectable = _detectable(series, first, needed)
     return Judgement(verdict=Verdict.CLEAN, shape=shape, evidence=evidence, detectable=detectable)
@@ -139,8 +140,8 @@ def _late_rise(series: Series, first: int, rises: int) -> Judgement:
     jump = rise / rises
     needed = jump * _POISSON_UPPER.get(rises, 2.0 * rises + 3.0)
     evidence = (
-        f"Rose by {rise:g} {series.resource.unit} in {rises} {'round' if rises == 1 else 'rounds'}, the last one late: too "
-        "few for a leak; a rarer one than stated is left open."
+        f"Rose by {rise:g} {series.resource.unit} in {rises} {'round' if rises == 1 else 'rounds'}, the last one late: "
+        "too few for a leak; a rarer one than stated is left open."
     )
     detectable = _detectable(series, first, max(needed, _SEEN_WITH_95_PERCENT))
     return Judgement(verdict=Verdict.CLEAN, shape=Shape.STEP, evidence=evidence, detectable=detectable)
@@ -161,7 +162,7 @@ def _leak(series: Series, first: int, attribution: Attribution, rises: int) -> J
     suspects = tuple(
         Suspect(
             holder=share.cause or "time",
-            proof=f"{share.rate:.3g} {unit} each ({share.low:.3g} to {share.high:.3g}), {share.share:.0%} of the growth",
+            proof=f"{share.rate:.3g} {unit} each ({share.low:.3g} to {share.high:.3g}), {share.share:.0%} of all",
         )
         for share in (attribution.shares if operation is None and not timed else ())
         if share.cause != "*"

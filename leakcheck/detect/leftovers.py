@@ -33,7 +33,8 @@ def judge_leftovers(counts: Sequence[int], names: Sequence[str], unit: str, oper
         )
     distinct = sorted(set(names))
     suspects = tuple(
-        Suspect(holder=name, proof=f"left {names.count(name)} times by {copies} copies") for name in distinct[:5]
+        Suspect(holder=name, proof=f"left {names.count(name)} times by {copies} {'copy' if copies == 1 else 'copies'}")
+        for name in distinct[:5]
     )
     evidence = f"{leaving} of {copies} copies left something behind: {', '.join(distinct[:3])}."
     leak = 2 * leaving > copies

@@ -159,8 +159,8 @@ def _undecided(
     shape = Shape.FILLING if slope.low > 0 else None
     why = "; ".join(objections) if objections else "the growth is small beside the level"
     evidence = (
-        f"Changed by {_bytes(rise, series)}; {why}. Up to {_bytes(upper, series)} an operation cannot be ruled out: a longer "
-        "budget decides it."
+        f"Changed by {_bytes(rise, series)}; {why}. Up to {_bytes(upper, series)} an operation cannot be ruled out: "
+        "a longer budget decides it."
     )
     return Judgement(verdict=Verdict.UNDECIDED, shape=shape, evidence=evidence)
 

@@ -52,5 +52,5 @@ def name_stored(judgement: Judgement, series: Series, first: int) -> Judgement:
         shape=Shape.STORED,
         operation=owner.owner.cause if owner.owner else None,
         rate=rate,
-        evidence=f"Stored data: each round stored {per}, and the undoing calls gave {sum(back) / sum(added):.0%} of it back.",
+        evidence=f"Stored data: {per} stored, and {sum(back) / sum(added):.0%} of it given back by the undoing calls.",
     )

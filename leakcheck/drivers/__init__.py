@@ -23,6 +23,8 @@ class Opened:
     operations: tuple[str, ...]
     """Kinds that `play` takes, in a fixed order."""
     not_played: tuple[NotPlayed, ...] = ()
+    writes: tuple[str, ...] = ()
+    """Those of `operations` that do not declare to be read-only."""
     warnings: tuple[str, ...] = ()
 
 
@@ -47,8 +49,9 @@ class Driver(Protocol):
         """Wait for the first answer and learn what can be played. Raises NotReady or TargetDied."""
 
     def play(self, doses: Mapping[str, int]) -> Played:
-        """Play that many operations of each kind, interleaved, each kind from its fixed list of inputs, and return when all are answered.
+        """Play so many operations of each kind, interleaved, and return when all are answered.
 
+        Each kind starts anew with its fixed list of inputs: every round replays the same.
         Raises TargetDied when the target ends meanwhile.
         """
 
@@ -56,7 +59,7 @@ class Driver(Protocol):
         """Play the undoing calls (`--undo`) once; nothing to do without them."""
 
     def copies(self, seconds: float) -> Iterator[Copy]:
-        """Start further copies of the server, end each in its own way, and say what it left; stop within about `seconds`."""
+        """Start further copies of the server, end each in its own way, and say what it left; take about `seconds`."""
 
     def close(self) -> None:
         """Let go of the target. Never raises."""

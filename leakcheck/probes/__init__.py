@@ -4,7 +4,7 @@ A probe is a class named `Probe` in a file of its own:
 
 - `Probe(setting)` is made once per audit;
 - `resources()` says what it can read (and may grow: a metrics page shows new series);
-- `read_process(look)` gives readings of one process (a ProcessProbe), or `read_tree(view)` of the whole tree (a TreeProbe);
+- `read_process(look)` gives readings of one process, or `read_tree(view)` of the whole tree;
 - it raises `CannotReadError` for what it could not read: recorded as not read, never as zero.
 """
 

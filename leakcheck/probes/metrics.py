@@ -18,8 +18,11 @@ _MOST_SERIES = 200
 _MOST_BYTES = 4 << 20
 _TIMEOUT_SECONDS = 5.0
 _ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-_NOT_QUANTITIES = ("_timestamp_seconds", "_time_seconds", "_created", "_info")
-"""Suffixes of gauges that hold an instant or a label set, not an amount."""
+_NOT_QUANTITIES = (
+    *("_timestamp_seconds", "_time_seconds", "_created", "_info"),
+    *("_limit", "_max", "_high_water", "_peak"),
+)
+"""Suffixes of gauges that hold an instant, a label set, a ceiling or a record, and no amount that is held now."""
 _FRACTIONS = ("_bytes", "_seconds", "_ratio", "_percent", "_celsius", "_joules", "_volts", "_load")
 """Suffixes of gauges that are not counts even where their value is whole."""
 

@@ -6,7 +6,7 @@ why none outlives the audit. `tree.py` reads who belongs to it.
 
 from __future__ import annotations
 
-from typing import IO, Protocol
+from typing import IO, Protocol, Self
 
 from leakcheck.model.reading import Process
 
@@ -42,6 +42,6 @@ class Target(Protocol):
         They are reaped when the context manager exits. A target that we did not start is left alone: ().
         """
 
-    def __enter__(self) -> Target: ...
+    def __enter__(self) -> Self: ...
 
     def __exit__(self, *exc_info: object) -> None: ...
