@@ -13,7 +13,7 @@ import psutil
 
 from leakcheck import __version__
 from leakcheck.drivers import Driver, Opened, Played
-from leakcheck.errors import TargetDied
+from leakcheck.errors import TargetDied, TargetError
 from leakcheck.limits import limits
 from leakcheck.model.audit import SCHEMA, Audit
 from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planned, Ready, TargetInfo, Warned
@@ -28,6 +28,7 @@ from leakcheck.verdicts import STOP, conclude
 
 _COPIES_SHARE = 0.25
 """Of the budget, for starting and ending further copies of the server."""
+_LEAST_FOR_COPIES = 5.0
 _SETTLE_SECONDS = 2.0
 _MOST_PROCESSES = 300
 """Growth of the tree that an audit may cause: beyond it the machine suffers, and the verdict is clear long before."""
@@ -42,8 +43,6 @@ class Parts:
     start: Callable[[], Target]
     driver: Driver
     looker: Callable[[Target], Looker]
-    leftover_files: Callable[[], tuple[str, ...]]
-    """Names in the target's own temporary folder, asked after its end."""
     write: Callable[[Event], None]
     """Takes each event as it happens: the journal first, then whoever watches."""
 
@@ -130,9 +129,16 @@ class Experiment:
             if self._too_close():
                 break
         if has_copies:
-            left = max(5.0, self._plan.budget_seconds - self._looker.elapsed())
+            self._copies()
+
+    def _copies(self) -> None:
+        """Start and end further copies. One that cannot be started leaves its kinds unjudged, and the rest stands."""
+        left = max(_LEAST_FOR_COPIES, self._plan.budget_seconds - self._looker.elapsed())
+        try:
             for copy in self._driver.copies(left):
                 self._parts.write(copy)
+        except TargetError as error:
+            self._parts.write(Warned(message=str(error)))
 
     def stop(self) -> None:
         """End the target as its owner would, and note what outlives it."""
@@ -145,10 +151,7 @@ class Experiment:
                 operation=STOP,
                 number=0,
                 ended_seconds=time.monotonic() - begun,
-                left=(
-                    *(Left(what="process", name=process.role) for process in left),
-                    *(Left(what="file", name=name) for name in self._parts.leftover_files()),
-                ),
+                left=tuple(Left(what="process", name=process.role) for process in left),
             )
         )
 

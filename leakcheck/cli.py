@@ -288,9 +288,6 @@ def _parts(
         start=start,
         driver=drivers[plan.driver](),
         looker=looker,
-        leftover_files=lambda: tuple(
-            str(path.relative_to(temporary)) for path in temporary.rglob("*") if path.is_file()
-        ),
         write=write,
     )
 

@@ -19,7 +19,7 @@ from leakcheck.history import Track, first_judged, operations_by_round, series_o
 from leakcheck.model.audit import SCHEMA, Audit, Round, Tool, Value
 from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Limit, Phase, Planned, Ready, Warned
 from leakcheck.model.finding import Finding, Forecast, Shape, Suspect, Verdict
-from leakcheck.model.plan import AuditPlan
+from leakcheck.model.plan import AuditPlan, DriverKind
 from leakcheck.model.reading import Resource, Statistic
 from leakcheck.model.series import Series
 
@@ -192,38 +192,33 @@ def _judge_unread(
     return found
 
 
-_LEFT = {
-    "process": Resource(
-        name="orphans",
-        unit="processes",
-        statistic=Statistic.COUNT,
-        per_process=False,
-        title="processes that outlive their server",
-    ),
-    "file": Resource(
-        name="files.left",
-        unit="files",
-        statistic=Statistic.COUNT,
-        per_process=False,
-        title="temporary files that outlive their server",
-    ),
-}
+_LEFT = {"process": ("orphans", "processes"), "file": ("files.left", "files")}
+"""What can be left behind: the resource that it is judged as, and its unit."""
 
 
 def _judge_copies(plan: AuditPlan, copies: Sequence[Copy]) -> list[Finding]:
     found = []
-    for operation in dict.fromkeys(copy.operation for copy in copies):
+    kinds = dict.fromkeys((*(COPIED if plan.driver is DriverKind.STDIO else ()), *(copy.operation for copy in copies)))
+    for operation in kinds:
         mine = [copy for copy in copies if copy.operation == operation]
-        for what, resource in _LEFT.items():
+        for what, (name, unit) in _LEFT.items():
+            if operation == STOP and what == "file":
+                continue
             left: list[list[Left]] = [[one for one in copy.left if one.what == what] for copy in mine]
             names = [one.name for one_copy in left for one in one_copy]
-            judgement = judge_leftovers([len(one) for one in left], names, resource.unit, operation)
+            judgement = judge_leftovers([len(one) for one in left], names, unit, operation)
             if operation == STOP:
                 judgement = _of_the_target(judgement, len(names))
+            whose = "the audited target's end" if operation == STOP else operation
+            resource = Resource(
+                name=name, unit=unit, statistic=Statistic.COUNT, per_process=False, title=f"{unit} left by {whose}"
+            )
             found.append(_finding(plan, resource, judgement, None))
     return found
 
 
+COPIED = ("session", "abandon", "disconnect")
+"""How further copies of a stdio server are ended."""
 STOP = "stop"
 """The audited target's own end, told as a copy."""
 
@@ -231,7 +226,7 @@ STOP = "stop"
 def _of_the_target(judgement: Judgement, count: int) -> Judgement:
     """Reword for the one target that was audited: one observation has no rate."""
     if judgement.verdict is Verdict.CLEAN:
-        evidence = "The audited target ended and left nothing behind."
+        evidence = "The audited target ended and left no process behind."
     else:
         names = ", ".join(suspect.holder for suspect in judgement.suspects[:3])
         evidence = f"{count} outlived the audited target's end: {names}."

@@ -19,7 +19,8 @@ def judge_leftovers(counts: Sequence[int], names: Sequence[str], unit: str, oper
     """
     copies = len(counts)
     if not copies:
-        return Judgement(verdict=Verdict.NOT_JUDGED, shape=None, evidence="No copy was started.", operation=operation)
+        evidence = "No copy was ended in this way."
+        return Judgement(verdict=Verdict.NOT_JUDGED, shape=None, evidence=evidence, operation=operation)
     leaving = sum(1 for count in counts if count)
     mean = sum(counts) / copies
     if not leaving:

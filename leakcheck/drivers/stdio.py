@@ -1,0 +1,163 @@
+"""MCP over the target's stdin and stdout: one long conversation, no configuration needed.
+
+Does not see: operations that only a client with sampling, elicitation or roots would cause; servers that speak
+MCP 2026-07-28 only (they know no `initialize`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from leakcheck.credentials import Secrets
+from leakcheck.drivers import Opened, Played
+from leakcheck.drivers.copies import Copies, StartCopy
+from leakcheck.drivers.job import Job
+from leakcheck.drivers.messages import Operation, encoded
+from leakcheck.drivers.operations import cancels, interleaved, rejects
+from leakcheck.drivers.peer import Peer
+from leakcheck.drivers.tools import Choice, Chosen, choose, known, none_called
+from leakcheck.model.event import Copy, NotPlayed
+from leakcheck.model.plan import AuditPlan
+from leakcheck.targets import Target
+
+TRY_SECONDS = 2.0
+"""A tool that takes longer on its try-out is left out: at 4 in flight it would leave too few operations to judge."""
+_LIST = Operation(kind="list", words="tools/list", request=encoded("tools/list", {}))
+
+
+class StdioDriver:
+    """Plays `call:<tool>`, `reject` and `cancel` in one conversation, and ends further copies in three ways."""
+
+    def __init__(self, plan: AuditPlan, secrets: Secrets, start_copy: StartCopy) -> None:
+        """`start_copy` starts the plan's command once more, with pipes."""
+        self._plan = plan
+        self._secrets = secrets
+        self._start_copy = start_copy
+        self._peer: Peer | None = None
+        self._inputs: dict[str, tuple[Operation, ...]] = {}
+        self._undo: tuple[Chosen, ...] = ()
+        self._undo_problem: str | None = None
+        self._quick = _LIST
+        self._slow = _LIST
+        self._warnings: list[str] = []
+
+    def open(self, target: Target) -> Opened:
+        """Shake hands, list the tools and try each operation once.
+
+        Raises NotReady, TargetDied, or UsageError for a tool of the plan that does not exist.
+        """
+        peer = self._peer = Peer(target, self._secrets)
+        greeting = peer.initialize(self._plan.ready_timeout_seconds)
+        listing, warnings = peer.list_tools(self._plan.ready_timeout_seconds)
+        self._warnings = [*greeting.warnings, *map(self._secrets.hide, warnings)]
+        tools = known(listing)
+        choice = choose(tools, self._plan.tools)
+        self._undo = choice.undo
+        tried, not_played = self._try_tools(peer, choice)
+        if not tried:
+            not_played.insert(0, none_called(len(tools)))
+        not_played += self._try_others(peer, tried)
+        return Opened(
+            server=greeting.server,
+            protocol=f"MCP {greeting.version} over stdio",
+            operations=tuple(self._inputs),
+            not_played=tuple(not_played),
+            writes=self._writes(tried),
+            warnings=tuple(self._warnings),
+        )
+
+    def play(self, doses: Mapping[str, int]) -> Played:
+        """Play the doses, interleaved, 4 in flight. Raises TargetDied.
+
+        Operations that were not answered within 10 s have failed; after 3 of a kind or 4 in a row the rest is not
+        played, and `done` is less than asked. A failed `--undo` since the last round is said in `problem` too.
+        """
+        unknown = doses.keys() - self._inputs.keys()
+        if unknown:
+            raise ValueError(f"unknown kinds {sorted(unknown)}; open() returned {list(self._inputs)}")
+        job = self._talk().play(Job(interleaved(self._inputs, doses)), "the load")
+        problem = job.problem or self._undo_problem
+        self._undo_problem = None
+        return Played(done=dict(job.done), failed=dict(job.failed), seconds=job.spent, problem=problem)
+
+    def undo(self) -> None:
+        """Call each `--undo` tool once, one after the other. A failure is told by the next `play`."""
+        for chosen in self._undo:
+            job = self._talk().play(Job((chosen.operation(),), in_flight=1), "undo")
+            if job.problem is not None:
+                self._undo_problem = f"undo: {job.problem}"
+
+    def copies(self, seconds: float) -> Iterator[Copy]:
+        """Start further copies and end each as `session`, `abandon` or `disconnect`, in rotation, within `seconds`.
+
+        Raises TargetError when a copy cannot be started or does not answer: what was yielded by then holds, and the
+        kinds that were not yielded at all are to be listed as not judged, with the error's message as reason.
+        """
+        copies = Copies(
+            start=self._start_copy,
+            secrets=self._secrets,
+            grace_seconds=self._plan.grace_seconds,
+            ready_seconds=self._plan.ready_timeout_seconds,
+            quick=self._quick,
+            slow=self._slow,
+        )
+        return copies.play(seconds)
+
+    def close(self) -> None:
+        """End the conversation; the target is left to its owner."""
+        if self._peer is not None:
+            self._peer.close()
+
+    def processes(self) -> tuple[int, ...]:
+        """Return (): the conversation is a thread of the auditor."""
+        return ()
+
+    def _talk(self) -> Peer:
+        if self._peer is None:
+            raise RuntimeError("the driver plays after open()")
+        return self._peer
+
+    def _writes(self, tried: list[Chosen]) -> tuple[str, ...]:
+        calls = [f"call:{chosen.tool.name}" for chosen in tried if not chosen.tool.read_only]
+        cancelled = ["cancel"] if "cancel" in self._inputs and tried and not tried[-1].tool.read_only else []
+        return (*calls, *cancelled)
+
+    def _try_tools(self, peer: Peer, choice: Choice) -> tuple[list[Chosen], list[NotPlayed]]:
+        """Call each candidate once; return those that answered well, fastest first, and of the others why not."""
+        left_out = list(choice.left_out)
+        took: list[tuple[float, Chosen]] = []
+        for chosen in choice.candidates:
+            operation = chosen.operation()
+            peer.conversation.requested.clear()
+            job = peer.ask(operation, TRY_SECONDS)
+            reason = job.problem
+            if peer.conversation.requested:
+                reason = f"it asks the client for {', '.join(peer.conversation.requested)}"
+            if reason is None:
+                took.append((job.spent[operation.kind], chosen))
+                self._inputs[operation.kind] = (operation,)
+            else:
+                left_out.append(NotPlayed(operation=operation.kind, reason=f"tried once: {self._secrets.hide(reason)}"))
+        return [chosen for _, chosen in sorted(took, key=lambda pair: pair[0])], left_out
+
+    def _try_others(self, peer: Peer, tried: list[Chosen]) -> list[NotPlayed]:
+        """Try each input of `reject`, and `cancel`, once."""
+        quickest, slowest = (tried[0], tried[-1]) if tried else (None, None)
+        if quickest and slowest:
+            self._quick, self._slow = quickest.operation(), slowest.operation()
+        not_played: list[NotPlayed] = []
+        for kind, inputs in (("reject", rejects(quickest)), ("cancel", (cancels(slowest),))):
+            good: list[Operation] = []
+            problems: list[str] = []
+            for operation in inputs:
+                problem = peer.ask(operation, TRY_SECONDS).problem
+                if problem is None:
+                    good.append(operation)
+                else:
+                    problems.append(problem)
+            if good:
+                self._inputs[kind] = tuple(good)
+                self._warnings += (f"{kind}, tried once, left out: {problem}" for problem in problems)
+            else:
+                not_played.append(NotPlayed(operation=kind, reason=f"tried once: {'; '.join(problems)}"))
+        return not_played

@@ -1,0 +1,41 @@
+"""What several test files need."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_scripts_first():
+    """Let commands such as leakcheck, mimo-server, npx be found where this Python has them."""
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+
+
+@pytest.fixture
+def programs():
+    """The folder of small target programs."""
+    return PROGRAMS
+
+
+@pytest.fixture
+def leakcheck(tmp_path):
+    """Run the installed `leakcheck` command in an empty folder; returns the finished process, text captured."""
+
+    def run(*arguments, timeout=120, env=None, cwd=None):
+        return subprocess.run(
+            ["leakcheck", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, **(env or {})},
+            cwd=cwd or tmp_path,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    return run
