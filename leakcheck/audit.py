@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import psutil
 
@@ -20,7 +21,7 @@ from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planne
 from leakcheck.model.plan import AuditPlan
 from leakcheck.model.reading import Process
 from leakcheck.peaks import Peaks
-from leakcheck.schedule import Costs, Step, pilot, rounds
+from leakcheck.schedule import Costs, Schedule, Step, pilot
 from leakcheck.settle import settle, stirring
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
@@ -29,6 +30,8 @@ from leakcheck.verdicts import STOP, conclude
 _COPIES_SHARE = 0.25
 """Of the budget, for starting and ending further copies of the server."""
 _LEAST_FOR_COPIES = 5.0
+_LEARN_FROM = 3
+"""Rounds back: costs follow a server that gets slower, and one odd round does not decide."""
 _SETTLE_SECONDS = 2.0
 _MOST_PROCESSES = 300
 """Growth of the tree that an audit may cause: beyond it the machine suffers, and the verdict is clear long before."""
@@ -120,16 +123,25 @@ class Experiment:
                 self._round(step)
         has_copies = self._plan.driver.value == "stdio" and self._plan.command is not None
         until = self._plan.budget_seconds * (1 - _COPIES_SHARE if has_copies else 1.0)
-        fixed = (self._plan.rounds, self._plan.operations)
-        steps = rounds(self._kinds, self._learned(), until - self._looker.elapsed(), fixed, self._plan.seed)
-        for step in steps:
-            if self._plan.rounds is None and self._looker.elapsed() + self._round_seconds() > until:
-                break
-            self._round(step)
-            if self._too_close():
-                break
+        self._rounds(until)
         if has_copies:
             self._copies()
+
+    def _rounds(self, until: float) -> None:
+        """Play the scheduled rounds while there is time for one more and no limit is near."""
+        schedule = Schedule(
+            self._kinds,
+            until - self._looker.elapsed(),
+            rounds=self._plan.rounds,
+            operations=self._plan.operations,
+            seed=self._plan.seed,
+        )
+        while step := schedule.next(self._learned(), until - self._looker.elapsed()):
+            if self._plan.rounds is None and self._looker.elapsed() + self._round_seconds() > until:
+                return
+            self._round(step)
+            if self._too_close():
+                return
 
     def _copies(self) -> None:
         """Start and end further copies. One that cannot be started leaves its kinds unjudged, and the rest stands."""
@@ -211,18 +223,23 @@ class Experiment:
         self._parts.write(floor)
 
     def _learned(self) -> Costs:
-        """Turn the pilot's times into costs: busy seconds per operation, scaled to the wall time they took."""
+        """Turn the last rounds' times into costs: busy seconds per operation, scaled to the wall time they took."""
+        recent = self._played[-_LEARN_FROM:]
         busy, count = dict.fromkeys(self._kinds, 0.0), dict.fromkeys(self._kinds, 0)
-        for played, _ in self._played:
+        for played, _ in recent:
             for kind in self._kinds:
                 busy[kind] += played.seconds.get(kind, 0.0)
                 count[kind] += played.done.get(kind, 0)
-        wall = sum(seconds for _, seconds in self._played)
-        scale = wall / sum(busy.values()) if sum(busy.values()) > 0 else 1.0
-        overheads = [floor.settle_seconds + floor.snapshot.cost_seconds for floor in self._floors]
+        wall, worked = sum(seconds for _, seconds in recent), sum(busy.values())
+        scale = wall / worked if worked > 0 else 1.0
+        floors = self._floors[-_LEARN_FROM - 1 :]
+        pauses = [
+            after.snapshot.at_seconds - before.snapshot.at_seconds - after.load_seconds
+            for before, after in pairwise(floors)
+        ]
         return Costs(
             seconds_per_operation={kind: busy[kind] * scale / max(1, count[kind]) for kind in self._kinds},
-            overhead_seconds=sum(overheads) / len(overheads),
+            overhead_seconds=sum(pauses) / len(pauses) if pauses else 0.0,
             allowed_operations=self._allowed(),
         )
 

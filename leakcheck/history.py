@@ -65,7 +65,7 @@ def series_of(track: Track, floors: Sequence[Floor], kinds: Sequence[str]) -> Se
     base = track.totals[track.present.index(True)]
     name = track.resource.name
     peaks = tuple(floor.loaded.get(name, 0.0) for floor in floors)
-    undone = [floor.before_undo.get(name) for floor in floors]
+    undone = tuple(floor.before_undo.get(name, total) for floor, total in zip(floors, track.totals, strict=True))
     return Series(
         resource=track.resource,
         values=tuple(base + grown for grown in track.growth),
@@ -75,7 +75,7 @@ def series_of(track: Track, floors: Sequence[Floor], kinds: Sequence[str]) -> Se
         seconds=tuple(floor.snapshot.at_seconds for floor in floors),
         breaks=tuple(index for index, broken in enumerate(track.broken) if broken),
         peaks=peaks if any(peaks) else (),
-        before_undo=tuple(value for value in undone if value is not None) if None not in undone else (),
+        before_undo=undone if any(floor.before_undo for floor in floors) else (),
     )
 
 

@@ -11,11 +11,14 @@ from leakcheck.model.event import Phase
 PILOT_ROUNDS = 3
 _PILOT_DOSE = 4
 _MOST_ROUNDS = 120
-_FEWEST_ROUNDS = 24
+_FEWEST_ROUNDS = 27
+"""Nine of warm-up, and sixteen judged floors with something played, which memory needs."""
 _ROUND_SECONDS = 1.0
 """Aimed at: 40 and more rounds in a minute, which memory needs, and still far longer than settling takes."""
 _MOST_DOSE = 400
 """Half of plain HTTP requests open a connection of their own: 50 such rounds leave 10,000 in TIME_WAIT, of 28,000."""
+_FASTEST_RISE = 2.0
+"""A dose may double from one round to the next: what an operation costs may depend on how many there are."""
 _QUIET_EVERY = 7
 """One judged round in seven plays nothing, so that growth by time shows."""
 
@@ -31,12 +34,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What the pilot rounds taught."""
+    """What the last rounds taught."""
 
     seconds_per_operation: Mapping[str, float]
     """Wall time that one operation adds to a round, by kind."""
     overhead_seconds: float
-    """Settling and looking, per round."""
+    """Settling, looking and undoing, per round."""
     allowed_operations: float
     """So many operations of all kinds together may still be played before a limit comes near."""
 
@@ -47,40 +50,43 @@ def pilot(kinds: tuple[str, ...], operations: int | None) -> list[Step]:
     return [Step(phase=Phase.PILOT, doses=dict.fromkeys(kinds, dose)) for _ in range(PILOT_ROUNDS)]
 
 
-def rounds(
-    kinds: tuple[str, ...], costs: Costs, seconds: float, fixed: tuple[int | None, int | None], seed: int
-) -> list[Step]:
-    """Return the rounds that fill `seconds`: a third of them warm-up, the rest judged.
+class Schedule:
+    """Gives one round after the other: a third of warm-up, then the judged ones.
 
-    `fixed`: `--rounds` and `--operations`. Each kind gets the same share of a round's time. A round plays each kind
-    once or three times its base dose, drawn by `seed`, so that the doses form a matrix of full rank and growth can be
-    put down to a kind. Always at least FEWEST rounds unless fixed: a run that would take longer than `seconds` is cut
-    off by the clock, not here.
+    Every round each kind gets the same share of what time is left, so a server that slows down as it is used gets
+    smaller doses, not fewer rounds. Doses are drawn at a half or one and a half of that: they form a matrix of full
+    rank, and growth can be put down to a kind.
     """
-    fixed_rounds, fixed_operations = fixed
-    count = fixed_rounds or max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, int(seconds / _ROUND_SECONDS)))
-    load_seconds = max(0.05, seconds / count - costs.overhead_seconds)
-    judged_from = max(2, count // 3)
-    playing = count - (count - judged_from) // _QUIET_EVERY
-    base = {kind: fixed_operations or _base_dose(kind, len(kinds), load_seconds, playing, costs) for kind in kinds}
-    draw = random.Random(seed)  # noqa: S311 - a plan of doses, not a secret
-    steps = []
-    for index in range(count):
-        phase = Phase.WARM_UP if index < judged_from else Phase.MAIN
-        if phase is Phase.MAIN and (index - judged_from) % _QUIET_EVERY == _QUIET_EVERY - 1:
-            steps.append(Step(phase=Phase.QUIET, doses={}, quiet_seconds=load_seconds))
-            continue
-        weights = _weights(kinds, draw)
-        doses = {kind: max(1, round(base[kind] * weights[kind])) for kind in kinds}
-        steps.append(Step(phase=phase, doses=doses))
-    return steps
 
+    def __init__(
+        self, kinds: tuple[str, ...], seconds: float, *, rounds: int | None, operations: int | None, seed: int
+    ) -> None:
+        """`rounds` and `operations` (mean of each kind a round) fix what `seconds` would choose."""
+        self._kinds = kinds
+        self._operations = operations
+        self._count = rounds or max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, int(seconds / _ROUND_SECONDS)))
+        self._warm_up = max(1, self._count // 3)
+        self._index = 0
+        self._base: dict[str, int] = dict.fromkeys(kinds, _PILOT_DOSE)
+        self._draw = random.Random(seed)  # noqa: S311 - a plan of doses, not a secret
 
-def _base_dose(kind: str, kinds: int, load_seconds: float, playing: int, costs: Costs) -> int:
-    by_time = load_seconds / kinds / max(costs.seconds_per_operation.get(kind, 0.0), 1e-6)
-    by_limit = costs.allowed_operations / kinds / playing
-    return max(1, int(min(by_time, by_limit, _MOST_DOSE)))
+    def next(self, costs: Costs, seconds_left: float) -> Step | None:
+        """Return the next round, or None after the last."""
+        left = self._count - self._index
+        if left <= 0:
+            return None
+        judged = self._index - self._warm_up
+        self._index += 1
+        load_seconds = max(0.02, seconds_left / left - costs.overhead_seconds)
+        if judged >= 0 and (not self._kinds or judged % _QUIET_EVERY == _QUIET_EVERY - 1):
+            return Step(phase=Phase.QUIET, doses={}, quiet_seconds=min(load_seconds, _ROUND_SECONDS))
+        self._base = {kind: self._dose(kind, load_seconds, left, costs) for kind in self._kinds}
+        doses = {kind: max(1, round(dose * self._draw.choice((0.5, 1.5)))) for kind, dose in self._base.items()}
+        return Step(phase=Phase.WARM_UP if judged < 0 else Phase.MAIN, doses=doses)
 
-
-def _weights(kinds: tuple[str, ...], draw: random.Random) -> dict[str, float]:
-    return {kind: draw.choice((0.5, 1.5)) for kind in kinds}
+    def _dose(self, kind: str, load_seconds: float, rounds_left: int, costs: Costs) -> int:
+        if self._operations is not None:
+            return self._operations
+        by_time = load_seconds / len(self._kinds) / max(costs.seconds_per_operation.get(kind, 0.0), 1e-6)
+        by_limit = costs.allowed_operations / len(self._kinds) / rounds_left
+        return max(1, int(min(by_time, by_limit, _MOST_DOSE, _FASTEST_RISE * self._base[kind])))

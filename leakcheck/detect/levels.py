@@ -34,8 +34,8 @@ _LEAST_BYTES = 4 << 20
 """…and so is growth below this: one glibc heap grows by 132 KiB, one pymalloc arena by 1 MiB, several at a time."""
 _WORST_CLEAN_BYTES = 1024.0
 """A clean verdict that could not have seen this much an operation would say nothing."""
-_PEAK_SHARE = 0.2
-_PEAK_BYTES = 8 << 20
+_PEAK_SHARE = 0.05
+_PEAK_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

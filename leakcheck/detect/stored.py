@@ -25,7 +25,7 @@ def name_stored(judgement: Judgement, series: Series, first: int) -> Judgement:
     rounds = [
         index
         for index in range(max(first, 1), len(series.values))
-        if index not in series.breaks and any(series.operations[index]) and series.before_undo[index] is not None
+        if index not in series.breaks and any(series.operations[index])
     ]
     added = [series.before_undo[index] - series.totals[index - 1] for index in rounds]
     back = [series.before_undo[index] - series.totals[index] for index in rounds]

@@ -27,4 +27,4 @@ class Series:
     peaks: tuple[float, ...] = ()
     """R: highest value under load, where it was watched."""
     before_undo: tuple[float, ...] = ()
-    """R: value after the load and before the undoing calls, where there are any."""
+    """R: value after the load and before the undoing calls; the floor itself in a round without such calls."""

@@ -88,5 +88,5 @@ def _resource(name: str, value: float) -> Resource:
         unit="bytes" if plain.endswith("_bytes") else "entries" if counted else "units",
         statistic=Statistic.COUNT if counted else Statistic.LEVEL,
         per_process=False,
-        title=f"gauge {name.removeprefix('metric.')}",
+        title=name.removeprefix("metric."),
     )

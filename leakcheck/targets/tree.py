@@ -20,6 +20,9 @@ _READ_OF_COMMAND = 1024
 _DEEPEST_ROLE = 4
 """Executables named in a role, the last ones: a process that starts itself again and again has one role."""
 
+_UNREAD = -1
+"""In place of the address of a stack: no process has this one."""
+
 Identity = tuple[int, int]
 
 
@@ -155,8 +158,15 @@ class Tree:
         role = _role(parent_role, executable(pid) or visible(stat.comm.decode(errors="replace")))
         if identity == self._top:
             self._top_role = role
-        command = command_line(pid, self._secrets) or f"[{visible(stat.comm.decode(errors='replace'))}]"
-        return _Known(Process(pid=pid, started=stat.started, role=role, command=command), stat.comm, stat.stack)
+        command = command_line(pid, self._secrets)
+        process = Process(
+            pid=pid,
+            started=stat.started,
+            role=role,
+            command=command or f"[{visible(stat.comm.decode(errors='replace'))}]",
+        )
+        # Empty in the middle of an exec (seen on a busy machine, some 100 µs long): to be read again at the next look.
+        return _Known(process, stat.comm, stat.stack if command else _UNREAD)
 
 
 def shown_command(argv: Sequence[str], secrets: Secrets) -> str:
