@@ -14,9 +14,9 @@ import psutil
 
 from leakcheck import __version__
 from leakcheck.drivers import Driver, Opened, Played
-from leakcheck.errors import TargetDied, TargetError
+from leakcheck.errors import TargetDied, TargetError, UsageError
 from leakcheck.limits import limits
-from leakcheck.model.audit import SCHEMA, Audit
+from leakcheck.model.audit import SCHEMA
 from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planned, Ready, TargetInfo, Warned
 from leakcheck.model.plan import AuditPlan
 from leakcheck.model.reading import Process
@@ -25,7 +25,7 @@ from leakcheck.schedule import Costs, Schedule, Step, pilot
 from leakcheck.settle import settle, stirring
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
-from leakcheck.verdicts import STOP, conclude
+from leakcheck.verdicts import STOP
 
 _COPIES_SHARE = 0.25
 """Of the budget, for starting and ending further copies of the server."""
@@ -43,19 +43,22 @@ class Parts:
     """What the composition root puts together for one audit."""
 
     plan: AuditPlan
+    """As it is written down: `{port}` unfilled."""
+    command: tuple[str, ...]
+    """The target's, `{port}` filled; empty with `--pid`."""
     start: Callable[[], Target]
     driver: Driver
     looker: Callable[[Target], Looker]
-    write: Callable[[Event], None]
+    write: Callable[[Event], object]
     """Takes each event as it happens: the journal first, then whoever watches."""
 
 
-def run(parts: Parts, events: list[Event]) -> Audit:
-    """Audit the target and return what was concluded.
+def run(parts: Parts) -> None:
+    """Audit the target; each event goes to `parts.write` as it happens, the last one tells how it ended.
 
-    `events` is filled as they happen (by `parts.write`). A KeyboardInterrupt ends the audit early and is raised again
-    by nobody: the Audit says `interrupted`. Raises UsageError or TargetError when the target never answered; the
-    journal is kept.
+    A KeyboardInterrupt ends the playing early and is not raised again. One that comes while the target is started or
+    stopped is raised, as every error: the target is gone by then, and `closing` gives the last event.
+    Raises UsageError or TargetError when the target never answered.
     """
     plan = parts.plan
     parts.write(
@@ -67,25 +70,37 @@ def run(parts: Parts, events: list[Event]) -> Audit:
             environment=_environment(),
         )
     )
-    with parts.start() as target:
-        experiment = Experiment(parts, target)
-        how = "finished"
-        try:
-            experiment.open()
-            experiment.play()
-        except TargetDied as error:
-            if not experiment.is_open:
-                raise
-            how = "target died"
-            parts.write(Warned(message=str(error)))
-        except KeyboardInterrupt:
-            how = "interrupted"
-        finally:
-            parts.driver.close()
-        if experiment.is_open and how == "finished":
-            experiment.stop()
-        parts.write(experiment.end(how))
-    return conclude(events)
+    try:
+        with parts.start() as target:
+            _run(parts, Experiment(parts, target))
+    except (UsageError, TargetError) as error:
+        parts.write(Warned(message=str(error)))
+        parts.write(closing("not begun"))
+        raise
+
+
+def closing(how: str) -> Ended:
+    """Return the last event of an audit that ended before or after its experiment."""
+    return Ended(how=how, wall_seconds=0.0, auditor_cpu_seconds=0.0, looking_cpu_seconds=0.0)
+
+
+def _run(parts: Parts, experiment: Experiment) -> None:
+    how = "finished"
+    try:
+        experiment.open()
+        experiment.play()
+    except TargetDied as error:
+        if not experiment.is_open:
+            raise
+        how = "target died"
+        parts.write(Warned(message=str(error)))
+    except KeyboardInterrupt:
+        how = "interrupted"
+    finally:
+        parts.driver.close()
+    if experiment.is_open and how == "finished":
+        experiment.stop()
+    parts.write(experiment.end(how))
 
 
 class Experiment:
@@ -145,7 +160,7 @@ class Experiment:
 
     def _copies(self) -> None:
         """Start and end further copies. One that cannot be started leaves its kinds unjudged, and the rest stands."""
-        left = max(_LEAST_FOR_COPIES, self._plan.budget_seconds - self._looker.elapsed())
+        left = max(_LEAST_FOR_COPIES, self._plan.budget_seconds * _COPIES_SHARE)
         try:
             for copy in self._driver.copies(left):
                 self._parts.write(copy)
@@ -292,7 +307,7 @@ class Experiment:
         root = self._target.root
         return TargetInfo(
             name=self._plan.name,
-            command=self._plan.command or (root.command,),
+            command=self._parts.command or (root.command,),
             pid=root.pid,
             started=root.started,
             server=opened.server,

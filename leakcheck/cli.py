@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from leakcheck import __version__, config, inspection, store
-from leakcheck.audit import Parts, run
+from leakcheck.audit import Parts, closing, run
 from leakcheck.credentials import Secrets
 from leakcheck.drivers import Driver
 from leakcheck.drivers.command import CommandDriver
@@ -24,14 +23,16 @@ from leakcheck.drivers.http import HttpDriver
 from leakcheck.drivers.ports import free_port, port_is_taken
 from leakcheck.drivers.stdio import StdioDriver
 from leakcheck.errors import LeakcheckError, UsageError
+from leakcheck.interruption import Interruptible
 from leakcheck.model.audit import Audit
-from leakcheck.model.event import Event
+from leakcheck.model.event import Ended, Event, Planned
 from leakcheck.model.finding import Verdict
 from leakcheck.model.plan import DriverKind
 from leakcheck.probes import Setting
 from leakcheck.render import renderer
 from leakcheck.render.live import Narrator
 from leakcheck.render.terminal import open_console, print_audit, side_by_side
+from leakcheck.schedule import PILOT_ROUNDS
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
 from leakcheck.targets.running import Running
@@ -39,8 +40,60 @@ from leakcheck.targets.spawn import Spawned
 from leakcheck.targets.tree import parent_of
 from leakcheck.verdicts import conclude
 
+_HELP = """Finds resource leaks in long-running servers under load, and proves it.
+
+\b
+Try it on a server of yours; it prints a verdict and leaves an HTML report:
+  leakcheck audit --mcp stdio -- COMMAND
+  leakcheck audit --request 'GET http://127.0.0.1:{port}/' -- COMMAND
+"""
+_AUDIT_HELP = """Start a server (or take a running one), make it work, judge what it leaks, and report.
+
+\b
+COMMAND is the server's, after the options; {port} in it becomes a free port.
+One of --mcp, --request and --drive says what makes the server work.
+
+\b
+Examples:
+  An MCP server over stdin and stdout; the tools it declares read-only and
+  closed-world are called:
+    leakcheck audit --mcp stdio -- my-mcp-server --quiet
+  A web service, with two requests, for two minutes:
+    leakcheck audit --budget 2m \\
+        --request 'GET http://127.0.0.1:{port}/' \\
+        --request 'POST http://127.0.0.1:{port}/items {"name": "x"}' \\
+        -- python -m my_service --port {port}
+  Any server, one that runs already too, worked by a command of yours:
+    leakcheck audit --drive 'my-load-test --once' --pid 4242
+
+\b
+Files, in --out: report.html, audit.json, journal.jsonl (each event as it
+happens), target.log (what the server printed).
+Every option can stand in [tool.leakcheck] of pyproject.toml, by its name;
+the command line wins.
+
+\b
+Exit codes:
+  0    clean: no leak, down to the rate that the report names
+  1    leak
+  2    wrong usage, or the server could not be started or never answered
+  3    undecided, or nothing could be judged
+  130  interrupted; what was seen is kept and reported
+"""
+_REPORT_HELP = """Print an audit again and write its report.html and audit.json anew.
+
+\b
+It reads audit.json or, where the auditor was killed, journal.jsonl alone:
+  leakcheck report .leakcheck/20261122-184907-my-server-4242
+"""
+_PROBES_HELP = """List what can be read of a process; with --pid, read it and say what that costs.
+
+\b
+  leakcheck probes --pid 4242
+"""
+
 app = typer.Typer(
-    help="Finds resource leaks in long-running servers under load, and proves it.",
+    help=_HELP,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,6 +102,8 @@ app = typer.Typer(
 EXIT_CODES = {Verdict.CLEAN: 0, Verdict.LEAK: 1, Verdict.UNDECIDED: 3, Verdict.NOT_JUDGED: 3}
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+_OPTIONS_FIRST = {"allow_interspersed_args": False}
+"""What follows the first word of COMMAND is COMMAND's, also without `--`."""
 
 
 @app.callback(invoke_without_command=True)
@@ -58,100 +113,117 @@ def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
-@app.command("audit")
+@app.command("audit", help=_AUDIT_HELP, context_settings=_OPTIONS_FIRST)
 def audit_command(  # noqa: PLR0913 - each option of the command line is one parameter
     *,
     command: Annotated[
-        list[str] | None, typer.Argument(help="The server's command, after `--`.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[--] COMMAND...", help="The server's command.", show_default=False)
     ] = None,
     pid: Annotated[
-        int | None, typer.Option(help="Audit a process that is running already.", show_default=False)
+        int | None, typer.Option(metavar="PID", help="Audit this process, which runs already.", show_default=False)
     ] = None,
     mcp: Annotated[
-        str | None, typer.Option(help="'stdio': hold an MCP conversation with it.", show_default=False)
+        str | None,
+        typer.Option(metavar="stdio", help="Speak MCP with it over stdin and stdout.", show_default=False),
     ] = None,
     request: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Repeat this HTTP request: 'GET http://127.0.0.1:{port}/'. May be given again.", show_default=False
-        ),
+        typer.Option(metavar="'METHOD URL'", help="Repeat this HTTP request. Again: one more.", show_default=False),
     ] = None,
     drive: Annotated[
-        str | None, typer.Option(help="Run this command again and again: it makes the load.", show_default=False)
+        str | None,
+        typer.Option(metavar="'COMMAND'", help="Run this again and again to make the load.", show_default=False),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Judge every gauge of this OpenMetrics page.", show_default=False)
+        str | None, typer.Option(metavar="URL", help="Judge each gauge of this metrics page too.", show_default=False)
     ] = None,
     tool: Annotated[
         list[str] | None,
-        typer.Option(help="Call this MCP tool whatever it declares. May be given again.", show_default=False),
+        typer.Option(
+            metavar="TOOL", help="Call this MCP tool whatever it declares. Again: one more.", show_default=False
+        ),
     ] = None,
     allow_open_world: Annotated[
         bool | None,
-        typer.Option("--allow-open-world", help="Call read-only tools that reach outside.", show_default=False),
+        typer.Option(
+            "--allow-open-world", help="Call read-only tools that may reach other machines.", show_default=False
+        ),
     ] = None,
     allow_destructive: Annotated[
-        bool | None, typer.Option("--allow-destructive", help="Call every tool.", show_default=False)
+        bool | None,
+        typer.Option("--allow-destructive", help="Call tools that may change or delete things.", show_default=False),
     ] = None,
     arguments: Annotated[
-        list[str] | None, typer.Option(metavar="TOOL=JSON", help="What to call a tool with.", show_default=False)
+        list[str] | None,
+        typer.Option(metavar="TOOL=JSON", help="Call TOOL with these: add='{\"a\": 1}'.", show_default=False),
     ] = None,
     undo: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TOOL[=JSON]", help="Call this tool after each round, to delete what it stored.", show_default=False
+            metavar="TOOL[=JSON]", help="Call TOOL after each round, to delete what it stored.", show_default=False
         ),
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option(metavar="'Name: $VAR'", help="Send this header; its value is kept secret.", show_default=False),
+        typer.Option(
+            metavar="'NAME: $VAR'", help="Send this header; its value is kept out of all files.", show_default=False
+        ),
     ] = None,
     env: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Set this variable for the target.", show_default=False),
+        typer.Option(metavar="NAME=VALUE", help="Set this variable for the server.", show_default=False),
     ] = None,
-    cwd: Annotated[str | None, typer.Option(help="Start the target in this folder.", show_default=False)] = None,
+    cwd: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Start the server in this folder.", show_default=False)
+    ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="Wall time from ready to verdict. [default: 60s]", show_default=False)
+        str | None,
+        typer.Option(metavar="TIME", help="From the first answer to the verdict. [default: 60s]", show_default=False),
     ] = None,
     rounds: Annotated[
-        int | None, typer.Option(help="Fix the number of rounds; not with --budget.", show_default=False)
+        int | None,
+        typer.Option(metavar="N", help="Play this many rounds, instead of a --budget.", show_default=False),
     ] = None,
     operations: Annotated[
-        int | None, typer.Option(help="Fix the mean number of operations of each kind a round.", show_default=False)
+        int | None,
+        typer.Option(
+            metavar="N", help="Play this many operations of each kind a round, on average.", show_default=False
+        ),
     ] = None,
     ready_timeout: Annotated[
-        str | None, typer.Option(help="How long the first answer may take. [default: 30s]", show_default=False)
+        str | None,
+        typer.Option(metavar="TIME", help="How long the first answer may take. [default: 30s]", show_default=False),
     ] = None,
     grace: Annotated[
-        str | None, typer.Option(help="How long what ends may take to end. [default: 5s]", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="TIME", help="How long an end may take, of the server too. [default: 5s]", show_default=False
+        ),
     ] = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(help="Do not judge this resource, for example memory.", show_default=False)
+        list[str] | None,
+        typer.Option(
+            metavar="RESOURCE", help="Do not judge this; `leakcheck probes` lists the names.", show_default=False
+        ),
     ] = None,
     require: Annotated[
-        list[str] | None, typer.Option(help="Be undecided if this resource cannot be judged.", show_default=False)
+        list[str] | None,
+        typer.Option(metavar="RESOURCE", help="Be undecided if this cannot be judged.", show_default=False),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Draws the doses of each round. [default: 1]", show_default=False)
+        int | None, typer.Option(metavar="N", help="Draws how much each round plays. [default: 1]", show_default=False)
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The target's name in reports.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What reports call the server.", show_default=False)
+    ] = None,
     out: Annotated[
-        str | None, typer.Option(help="Folder for the files. [default: .leakcheck/DATE-NAME]", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="FOLDER", help="Where the files go. [default: .leakcheck/DATE-NAME-PID]", show_default=False
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print audit.json to standard output.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the report.")] = False,
 ) -> None:
-    """Drive a server, judge what it leaks, and report.
-
-    Examples:
-      leakcheck audit --mcp stdio -- npx -y @modelcontextprotocol/server-everything
-
-      leakcheck audit --request 'GET http://127.0.0.1:{port}/' -- python -m http.server {port}
-
-      leakcheck audit --drive 'my-load-test --once' --pid 4242
-
-    Exit codes: 0 clean, 1 leak, 2 usage, 3 undecided or not judged, 130 interrupted.
-    """
     options = config.Options(
         command=tuple(command or ()),
         pid=pid,
@@ -181,38 +253,36 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
     raise typer.Exit(_audit(options, print_json=json))
 
 
-@app.command("report")
+@app.command("report", help=_REPORT_HELP)
 def report_command(
     *,
-    source: Annotated[Path, typer.Argument(help="An audit's folder, its audit.json, or its journal.jsonl.")],
-    json: Annotated[bool, typer.Option("--json", help="Print audit.json to standard output.")] = False,
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="An audit's, or its audit.json or journal.jsonl.")],
+    json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the report.")] = False,
 ) -> None:
-    """Write the reports again, from audit.json or, after a crash, from the journal alone."""
     directory, audit = _load(source)
-    _write_reports(directory, audit)
     _show(audit, print_json=json)
+    _write_reports(directory, audit)
 
 
 @app.command("compare")
 def compare_command(
     *,
-    left: Annotated[Path, typer.Argument(help="An audit: its folder or one of its files.")],
-    right: Annotated[Path, typer.Argument(help="Another one.")],
+    left: Annotated[Path, typer.Argument(metavar="FOLDER", help="An audit's, or its audit.json or journal.jsonl.")],
+    right: Annotated[Path, typer.Argument(metavar="FOLDER", help="Another one's.")],
 ) -> None:
     """Print the verdicts of two audits side by side."""
     side_by_side(_load(left)[1], _load(right)[1], open_console())
 
 
-@app.command("probes")
+@app.command("probes", help=_PROBES_HELP)
 def probes_command(
     *,
     pid: Annotated[
-        int | None, typer.Option(help="Read this process and its tree, and say what looking costs.", show_default=False)
+        int | None, typer.Option(metavar="PID", help="Read this process and all below it.", show_default=False)
     ] = None,
-    times: Annotated[int, typer.Option(min=1, max=1000, help="How often to look.")] = 100,
+    times: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Look this often.")] = 100,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List what can be read; with --pid, read it and say what a snapshot costs."""
     inspection.show(pid, times, open_console(), print_json=json)
 
 
@@ -221,33 +291,60 @@ def _audit(options: config.Options, *, print_json: bool) -> int:
     directory = Path(options.out) if options.out else _default_directory(options)
     setup = config.plan(options, free_port(), directory)
     secrets = Secrets(setup.secret_values)
+    unwritten: LeakcheckError | None = None
+    try:
+        _check_ports(setup)
+        with store.Journal(directory, secrets) as journal, Interruptible() as interruptible:
+            try:
+                _experiment(setup, secrets, journal, interruptible)
+            except KeyboardInterrupt:  # while the target was started or stopped; further signals are ignored by now
+                if not any(isinstance(event, Planned) for event in journal.events):
+                    raise
+            if not any(isinstance(event, Ended) for event in journal.events):
+                journal.write(closing("interrupted"))
+            audit = conclude(journal.events)
+            try:
+                _write_reports(directory, audit)
+            except LeakcheckError as error:  # shown all the same
+                unwritten = error
+    except LeakcheckError as error:
+        raise type(error)(secrets.hide(str(error))) from None
+    _show(audit, print_json=print_json)
+    if unwritten is not None:
+        raise unwritten
+    return EXIT_INTERRUPTED if audit.tool.ended == "interrupted" else EXIT_CODES[audit.verdict]
+
+
+def _check_ports(setup: config.Setup) -> None:
+    """Refuse a port that somebody serves already: the load would go to a stranger."""
+    filled = setup.filled()
+    for request, template in zip(filled.requests, setup.plan.requests, strict=True):
+        if filled.command and port_is_taken(request.url):
+            raise UsageError(
+                f"The port of '{request.url}' is taken before the target was started; free it, or give {{port}} for "
+                f"it: '{_with_port(template.url)}'"
+            )
+
+
+def _with_port(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.hostname}:{{port}}").geturl()
+
+
+def _experiment(setup: config.Setup, secrets: Secrets, journal: store.Journal, interruptible: Interruptible) -> None:
+    """Run the audit; every event is in the journal before it is told. Signals are ignored from its end on."""
+    rounds = None if setup.plan.rounds is None else setup.plan.rounds + PILOT_ROUNDS
     with ExitStack() as stack:
-        for url in [one.url for one in setup.plan.requests] if setup.plan.command else []:
-            if port_is_taken(url):
-                raise UsageError(
-                    f"The port of '{url}' is taken before the target was started; use {{port}}, or free it"
-                )
-        journal = stack.enter_context(store.Journal(directory, secrets))
+        stack.callback(interruptible.ignore)
         temporary = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True))
         )
         narrator = stack.enter_context(Narrator(open_console(stderr=True)))
-
-        def write(event: Event) -> None:
-            journal.write(event)
-            narrator.event(event, setup.plan.rounds)
-
-        stack.enter_context(_interruptible())
-        audit = store.masked(run(_parts(setup, secrets, directory, temporary, write), journal.events), secrets)
-    _write_reports(directory, audit)
-    _show(audit, print_json=print_json)
-    return EXIT_INTERRUPTED if audit.tool.ended == "interrupted" else EXIT_CODES[audit.verdict]
+        run(_parts(setup, secrets, temporary, lambda event: narrator.event(journal.write(event), rounds)))
 
 
-def _parts(
-    setup: config.Setup, secrets: Secrets, directory: Path, temporary: Path, write: Callable[[Event], None]
-) -> Parts:
-    plan = setup.plan
+def _parts(setup: config.Setup, secrets: Secrets, temporary: Path, write: Callable[[Event], None]) -> Parts:
+    plan = setup.filled()
 
     def spawn(command: Sequence[str], environment: Mapping[str, str], log: str) -> Target:
         return Spawned(
@@ -255,7 +352,7 @@ def _parts(
             pipes=plan.driver is DriverKind.STDIO,
             environment={**_temporary(temporary), **setup.environment, **environment},
             cwd=plan.cwd,
-            log_path=directory / log,
+            log_path=Path(plan.directory) / log,
             secrets=secrets,
             grace_seconds=plan.grace_seconds,
         )
@@ -276,7 +373,7 @@ def _parts(
     def start_copy(*, through: tuple[str, ...], environment: Mapping[str, str]) -> Target:
         port = free_port()
         own = {"PORT": str(port)} if "PORT" in setup.environment else {}
-        return spawn((*through, *config.filled(setup.template, port)), {**environment, **own}, "copies.log")
+        return spawn((*through, *config.filled(setup.plan.command or (), port)), {**environment, **own}, "copies.log")
 
     drivers: dict[DriverKind, Callable[[], Driver]] = {
         DriverKind.STDIO: lambda: StdioDriver(plan, secrets, start_copy),
@@ -284,7 +381,8 @@ def _parts(
         DriverKind.COMMAND: lambda: CommandDriver(plan, setup.environment, secrets),
     }
     return Parts(
-        plan=plan,
+        plan=setup.plan,
+        command=plan.command or (),
         start=start,
         driver=drivers[plan.driver](),
         looker=looker,
@@ -306,62 +404,38 @@ def _load(source: Path) -> tuple[Path, Audit]:
             f"'{source}' holds neither {store.AUDIT} nor {store.JOURNAL}; give the folder that an audit wrote"
         )
     if found.suffix == ".jsonl":
-        return directory, store.masked(conclude(store.read_journal(found)), Secrets())
+        return directory, Secrets().hide_all(conclude(store.read_journal(found)))
     return directory, store.read_audit(found)
 
 
 def _write_reports(directory: Path, audit: Audit) -> None:
     for name in ("json", "html"):
         one = renderer(name)
-        store.write_whole(directory / one.FILE, one.render(audit).decode())
+        store.write_whole(directory / one.FILE, one.render(audit))
 
 
 def _show(audit: Audit, *, print_json: bool) -> None:
+    console = open_console()
     if print_json:
-        sys.stdout.write(renderer("json").render(audit).decode())
+        try:
+            sys.stdout.write(renderer("json").render(audit).decode())
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader has seen enough: no reason to end otherwise
+            console.on_broken_pipe()
     else:
-        print_audit(audit, open_console())
+        print_audit(audit, console)
 
 
 def _default_directory(options: config.Options) -> Path:
     stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    words = "".join(
-        c if c.isalnum() else "-" for c in (options.name or " ".join(options.command[:2]) or f"pid{options.pid}")
-    )
+    words = "".join(c if c.isalnum() else "-" for c in (options.name or config.default_name(options)))
     return Path(".leakcheck") / f"{stamp}-{words.strip('-')[:40]}-{os.getpid()}"
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make the first Ctrl-C or SIGTERM a KeyboardInterrupt, and later ones nothing: what follows is bounded anyway."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        for one in signals:
-            signal.signal(one, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(one, interrupt) for one in signals]
-    try:
-        yield
-    finally:
-        for one, handler in zip(signals, before, strict=True):
-            signal.signal(one, handler)
-
-
-def main() -> None:
+def run_command_line() -> None:
     """Run the command line; every error of ours is one message and exit code 2."""
-    if not sys.platform.startswith("linux"):
-        sys.stderr.write(
-            f"leakcheck: it reads processes through Linux's /proc, which {sys.platform} has not; run it on Linux.\n"
-        )
-        raise SystemExit(EXIT_USAGE)
     try:
         app()
     except LeakcheckError as error:
-        sys.stderr.write(f"leakcheck: {error}\n")
+        sys.stderr.write(f"leakcheck: {Secrets().hide(str(error))}\n")
         raise SystemExit(EXIT_USAGE) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("leakcheck: interrupted before the target answered; nothing was left running.\n")
-        raise SystemExit(EXIT_INTERRUPTED) from None

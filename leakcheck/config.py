@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from leakcheck.credentials import looks_like_credential
+from leakcheck.credentials import in_command, in_json, in_url, looks_like_credential
 from leakcheck.errors import UsageError
 from leakcheck.model.plan import AuditPlan, DriverKind, Request, ToolChoice
 
@@ -56,11 +56,23 @@ class Setup:
     """A plan, and the secret values that must never be part of it."""
 
     plan: AuditPlan
-    template: tuple[str, ...] = ()
-    """The target's command with `{port}` unfilled: a further copy needs a port of its own."""
+    """With `{port}` unfilled, so that it can be repeated."""
+    port: int
+    """What `{port}` becomes."""
     headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    """Of the target and of `--drive`: `--env`, and PORT where `{port}` is used."""
     secret_values: tuple[str, ...] = ()
+
+    def filled(self) -> AuditPlan:
+        """Return the plan as it is carried out."""
+        return replace(
+            self.plan,
+            command=None if self.plan.command is None else filled(self.plan.command, self.port),
+            requests=tuple(replace(one, url=_fill(one.url, self.port)) for one in self.plan.requests),
+            drive=filled(self.plan.drive, self.port),
+            metrics_url=None if self.plan.metrics_url is None else _fill(self.plan.metrics_url, self.port),
+        )
 
 
 def merged(options: Options, pyproject: Path) -> Options:
@@ -103,25 +115,24 @@ def _typed(key: str, value: object, kind: str) -> object:
     return value
 
 
-def plan(options: Options, free_port: int, directory: Path) -> Setup:
+def plan(options: Options, port: int, directory: Path) -> Setup:
     """Check the options and build the plan. Raises UsageError: what is wrong, which value, what to do."""
     _check_target(options)
     _check_numbers(options)
-    kind, requests, drive = _driver(options, free_port)
+    kind, requests, drive = _driver(options, port)
     environment, secret_environment = _pairs(options.env, "--env", "=")
     headers, secret_headers = _pairs(options.header, "--header", ":")
-    if _uses_port(options):
-        environment["PORT"] = str(free_port)
-    command = filled(options.command, free_port) or None
-    metrics = None if options.metrics is None else _url(_fill(options.metrics, free_port), "--metrics")
+    if options.metrics is not None:
+        _check_url(_fill(options.metrics, port), "--metrics")
+    tools = _tools(options)
     built = AuditPlan(
-        command=command,
+        command=options.command or None,
         pid=options.pid,
         driver=kind,
         requests=requests,
         drive=drive,
-        metrics_url=metrics,
-        tools=_tools(options),
+        metrics_url=options.metrics,
+        tools=tools,
         header_names=tuple(headers),
         environment_names=tuple(environment),
         cwd=options.cwd,
@@ -134,14 +145,29 @@ def plan(options: Options, free_port: int, directory: Path) -> Setup:
         require=options.require,
         seed=1 if options.seed is None else options.seed,
         directory=str(directory),
-        name=options.name or _name(options),
+        name=options.name or default_name(options),
     )
+    own_port = {"PORT": str(port)} if _uses_port(options) else {}
     return Setup(
         plan=built,
-        template=options.command,
+        port=port,
         headers=headers,
-        environment=environment,
-        secret_values=(*secret_environment, *secret_headers),
+        environment={**own_port, **environment},
+        secret_values=(
+            *secret_environment,
+            *secret_headers,
+            *_in_options(options),
+            *in_json([*tools.arguments.values(), *tools.undo.values()]),
+        ),
+    )
+
+
+def _in_options(options: Options) -> tuple[str, ...]:
+    """What looks like a credential in the commands and URLs."""
+    commands = options.command, tuple((options.drive or "").split())
+    urls = (*options.request, options.metrics or "")
+    return tuple(found for argv in commands for found in in_command(argv)) + tuple(
+        found for url in urls for found in in_url(url.partition(" ")[2] or url)
     )
 
 
@@ -203,26 +229,27 @@ def _driver(options: Options, port: int) -> tuple[DriverKind, tuple[Request, ...
         raise UsageError(f"--mcp must be 'stdio', not '{options.mcp}'")
     if options.drive is not None:
         try:
-            drive = tuple(shlex.split(_fill(options.drive, port)))
+            drive = tuple(shlex.split(options.drive))
         except ValueError as error:
             raise UsageError(f"--drive '{options.drive}' cannot be split into words: {error}") from error
         if not drive:
             raise UsageError("--drive is empty; give the command that makes the load")
         return DriverKind.COMMAND, (), drive
-    return DriverKind.HTTP, tuple(_request(_fill(text, port)) for text in options.request), ()
+    return DriverKind.HTTP, tuple(_request(text, port) for text in options.request), ()
 
 
-def _request(text: str) -> Request:
+def _request(text: str, port: int) -> Request:
     method, _, rest = text.strip().partition(" ")
     url, _, body = rest.strip().partition(" ")
     if method not in _METHODS or not url:
         raise UsageError(
             f"--request must be 'METHOD URL' or 'METHOD URL BODY' with a method of {', '.join(_METHODS)}, not '{text}'"
         )
-    return Request(method=method, url=_url(url, "--request"), body=body or None)
+    _check_url(_fill(url, port), "--request")
+    return Request(method=method, url=url, body=body or None)
 
 
-def _url(text: str, option: str) -> str:
+def _check_url(text: str, option: str) -> None:
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -233,7 +260,6 @@ def _url(text: str, option: str) -> str:
         raise UsageError(f"{option} must be an http:// or https:// URL, not '{text}'")
     if parts.hostname not in _LOOPBACK:
         raise UsageError(f"{option} '{text}' is another machine; leakcheck sends load to this one only (127.0.0.1)")
-    return text
 
 
 def _tools(options: Options) -> ToolChoice:
@@ -264,11 +290,13 @@ def _pairs(texts: Sequence[str], option: str, separator: str) -> tuple[dict[str,
     """
     found: dict[str, str] = {}
     secret: list[str] = []
-    for text in texts:
+    for number, text in enumerate(texts, start=1):
         name, given, raw = text.partition(separator)
         name = name.strip()
-        if not given or not name:
-            raise UsageError(f"{option} must be 'NAME{separator}VALUE', not '{name}…'")
+        if not given or not name:  # the whole of it may be a value: it is not repeated
+            raise UsageError(
+                f"{option} must be 'NAME{separator}VALUE': number {number} has no '{separator}' after a name"
+            )
         variables = _VARIABLE.findall(raw)
         for variable in variables:
             if variable not in os.environ:
@@ -308,9 +336,11 @@ def _fill(text: str, port: int) -> str:
     return text.replace("{port}", str(port))
 
 
-def _name(options: Options) -> str:
-    """Name the target after its command, without paths, options and ports, so that runs compare."""
+def default_name(options: Options) -> str:
+    """Name the target after its command, without paths, options, ports and credentials, so that runs compare."""
     if not options.command:
         return f"pid {options.pid}"
-    words = [Path(word).name for word in options.command if not word.startswith("-") and "{port}" not in word]
+    secret = in_command(options.command)
+    plain = [word for word in options.command if word not in secret and "=" not in word and "://" not in word]
+    words = [Path(word).name for word in plain if not word.startswith("-") and "{port}" not in word]
     return " ".join(words[:3])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from leakcheck.credentials import Secrets
 from leakcheck.errors import LeakcheckError, UsageError
@@ -27,37 +27,43 @@ _NAME_OF = {kind: name for name, kind in NAMES.items()}
 class Journal:
     """Writes each event as one flushed line, credentials removed. A killed auditor loses at most the line it wrote.
 
-    Raises UsageError when the folder cannot be made or written.
+    What an earlier run left whose target never answered is written over.
+    Raises UsageError when the folder cannot be made or written, or holds an audit.
     """
 
     def __init__(self, directory: Path, secrets: Secrets) -> None:
         self.events: list[Event] = []
-        self._hide = lru_cache(maxsize=4096)(secrets.hide)
+        """What was written: an audit concluded from these is the one that the file gives."""
+        self._secrets = secrets
+        self._path = directory / JOURNAL
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            if (directory / JOURNAL).exists():
+            if _holds_audit(directory):
                 raise UsageError(f"'{directory}' holds an audit already; give another folder with --out, or remove it")
-            self._file = (directory / JOURNAL).open("w", encoding="utf-8")
+            for name in (AUDIT, REPORT):
+                (directory / name).unlink(missing_ok=True)
+            self._file = self._path.open("wb", buffering=0)
         except OSError as error:
             raise UsageError(
                 f"The folder '{directory}' cannot be written ({error.strerror}); give another one with --out"
             ) from error
 
-    def write(self, event: Event) -> None:
-        """Append one event; it is on its way to the disk when this returns."""
-        line = {"event": _NAME_OF[type(event)], **to_wire(event)}
-        self._file.write(json.dumps(self._masked(line), ensure_ascii=False, separators=(",", ":")) + "\n")
-        self._file.flush()
-        self.events.append(event)
+    def write(self, event: Event) -> Event:
+        """Append one event and return it without credentials; it is on its way to the disk when this returns.
 
-    def _masked(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._hide(value)
-        if isinstance(value, dict):
-            return {key: self._masked(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._masked(item) for item in value]
-        return value
+        Raises LeakcheckError when the disk is full.
+        """
+        event = self._secrets.hide_all(event)
+        line = {"event": _NAME_OF[type(event)], **to_wire(event)}
+        try:
+            # ASCII: U+2028 and halves of surrogate pairs, which a target may send, would break the line or the encoding.
+            _write_all(self._file, json.dumps(line, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n")
+        except OSError as error:
+            raise LeakcheckError(
+                f"'{self._path}' cannot be written ({error.strerror}); make room, or give another folder with --out"
+            ) from error
+        self.events.append(event)
+        return event
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +77,7 @@ class Journal:
 def read_journal(path: Path) -> list[Event]:
     """Return the events of a journal. A last line that was cut off is left out; any other damage raises."""
     events: list[Event] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     for number, line in enumerate(lines, start=1):
         try:
             data = json.loads(line)
@@ -88,7 +94,7 @@ def read_audit(path: Path) -> Audit:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise LeakcheckError(f"'{path}' is not JSON ({error}); render its folder instead, from the journal") from error
+        raise LeakcheckError(f"'{path}' is not JSON ({error}); give '{path.with_name(JOURNAL)}' instead") from error
     schema = data.get("schema") if isinstance(data, dict) else None
     if schema != SCHEMA:
         raise LeakcheckError(
@@ -100,30 +106,40 @@ def read_audit(path: Path) -> Audit:
         raise LeakcheckError(f"'{path}' does not fit schema {SCHEMA}: {error}") from error
 
 
-def masked(audit: Audit, secrets: Secrets) -> Audit:
-    """Return the audit with every credential removed, as it may be written and shown."""
-    hide = lru_cache(maxsize=4096)(secrets.hide)
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the new one, never a part: temporary file, sync, rename.
 
-    def mask(value: Any) -> Any:
-        if isinstance(value, str):
-            return hide(value)
-        if isinstance(value, dict):
-            return {key: mask(item) for key, item in value.items()}
-        return [mask(item) for item in value] if isinstance(value, list) else value
-
-    return from_wire(Audit, mask(to_wire(audit)))
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Write a file so that it is either the old one or the new one, never a part: temporary file, sync, rename."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    Raises LeakcheckError when it cannot be written.
+    """
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise LeakcheckError(
+            f"'{path}' cannot be written ({error.strerror}); make room, or copy the folder to where you may write"
+        ) from error
+
+
+def _holds_audit(directory: Path) -> bool:
+    """Whether a target answered there: what never began is worth nothing."""
+    journal = directory / JOURNAL
+    if not journal.exists():
+        return (directory / AUDIT).exists()
+    with journal.open("rb") as file:
+        return any(line.startswith(b'{"event":"target"') for line in file)
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """Write until nothing is left: a disk that is nearly full takes a part first."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) or 0 :]

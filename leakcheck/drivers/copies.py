@@ -55,8 +55,8 @@ class Copies:
     secrets: Secrets
     grace_seconds: float
     ready_seconds: float
-    quick: Operation
-    """Played once in each copy before its end."""
+    work: tuple[Operation, ...]
+    """Played once each in every copy before its end: what a tool leaves behind shows when its server ends."""
     slow: Operation
     """In flight when the end comes in mid-call."""
     _took: dict[str, float] = field(default_factory=dict, init=False)
@@ -105,9 +105,10 @@ class Copies:
 
     def _use(self, peer: Peer) -> None:
         peer.initialize(self.ready_seconds)
-        problem = peer.ask(self.quick, UNANSWERED_SECONDS).problem
-        if problem is not None:
-            raise TargetError(f"it does not answer as the audited one did: {problem}")
+        for operation in self.work:
+            problem = peer.ask(operation, UNANSWERED_SECONDS).problem
+            if problem is not None:
+                raise TargetError(f"it does not answer as the audited one did: {problem}")
 
     def _end(self, kind: str, peer: Peer, ended: _Ended) -> bool:
         """End the copy in its way, wait for its root, and say whether it took a signal."""

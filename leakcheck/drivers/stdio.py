@@ -37,7 +37,7 @@ class StdioDriver:
         self._inputs: dict[str, tuple[Operation, ...]] = {}
         self._undo: tuple[Chosen, ...] = ()
         self._undo_problem: str | None = None
-        self._quick = _LIST
+        self._work: tuple[Operation, ...] = (_LIST,)
         self._slow = _LIST
         self._warnings: list[str] = []
 
@@ -98,7 +98,7 @@ class StdioDriver:
             secrets=self._secrets,
             grace_seconds=self._plan.grace_seconds,
             ready_seconds=self._plan.ready_timeout_seconds,
-            quick=self._quick,
+            work=self._work,
             slow=self._slow,
         )
         return copies.play(seconds)
@@ -144,7 +144,7 @@ class StdioDriver:
         """Try each input of `reject`, and `cancel`, once."""
         quickest, slowest = (tried[0], tried[-1]) if tried else (None, None)
         if quickest and slowest:
-            self._quick, self._slow = quickest.operation(), slowest.operation()
+            self._work, self._slow = tuple(one.operation() for one in tried), slowest.operation()
         not_played: list[NotPlayed] = []
         for kind, inputs in (("reject", rejects(quickest)), ("cancel", (cancels(slowest),))):
             good: list[Operation] = []

@@ -167,7 +167,7 @@ def _full(audit: Audit, finding: Finding) -> Table:
 
 def _clean(findings: tuple[Finding, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(Text.assemble(("CLEAN", _STYLES[Verdict.CLEAN])), ratio=5)
+    table.add_column(Text.assemble(("CLEAN", _STYLES[Verdict.CLEAN])), ratio=5, overflow="fold")
     table.add_column("shape", ratio=3)
     table.add_column("this run would have seen", ratio=4)
     for finding in findings:

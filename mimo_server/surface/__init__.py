@@ -1,0 +1,1 @@
+"""What a client sees: MCP over stdio, and the metrics page."""

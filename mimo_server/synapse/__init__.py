@@ -1,0 +1,1 @@
+"""Agents: connections to them, and interrupts for them."""
