@@ -146,7 +146,8 @@ class Conversation:
         job = self._job
         if job is None:
             return
-        while len(self._flying) < job.in_flight and len(self._pending) < _BACKLOG:
+        # One may always be in flight: only what is in flight has a deadline, and a full backlog needs one most.
+        while len(self._flying) < job.in_flight and (len(self._pending) < _BACKLOG or not self._flying):
             operation = job.next()
             if operation is None:
                 if not self._flying:
