@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 
 
 def main() -> None:
@@ -18,12 +19,16 @@ def main() -> None:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         # Only now: elsewhere the imports would fail, and they take half a second that Ctrl-C may fall into.
-        from leakcheck.cli import run_command_line  # noqa: PLC0415
+        from leakcheck import cli  # noqa: PLC0415
 
-        run_command_line()
+        cli.main()
     except KeyboardInterrupt:
         sys.stderr.write("leakcheck: interrupted.\n")
         raise SystemExit(130) from None
+    except Exception:  # noqa: BLE001 - shown whole; Python itself would exit with 1, which here means a leak
+        traceback.print_exc()
+        sys.stderr.write("leakcheck: this is a fault of leakcheck itself, and no verdict; please report it.\n")
+        raise SystemExit(2) from None
 
 
 def _open_streams() -> None:

@@ -14,7 +14,7 @@ import psutil
 
 from leakcheck import __version__
 from leakcheck.drivers import Driver, Opened, Played
-from leakcheck.errors import TargetDied, TargetError, UsageError
+from leakcheck.errors import TargetDied, TargetError
 from leakcheck.limits import limits
 from leakcheck.model.audit import SCHEMA
 from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planned, Ready, TargetInfo, Warned
@@ -70,13 +70,8 @@ def run(parts: Parts) -> None:
             environment=_environment(),
         )
     )
-    try:
-        with parts.start() as target:
-            _run(parts, Experiment(parts, target))
-    except (UsageError, TargetError) as error:
-        parts.write(Warned(message=str(error)))
-        parts.write(closing("not begun"))
-        raise
+    with parts.start() as target:
+        _run(parts, Experiment(parts, target))
 
 
 def closing(how: str) -> Ended:

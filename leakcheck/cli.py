@@ -22,22 +22,21 @@ from leakcheck.drivers.command import CommandDriver
 from leakcheck.drivers.http import HttpDriver
 from leakcheck.drivers.ports import free_port, port_is_taken
 from leakcheck.drivers.stdio import StdioDriver
-from leakcheck.errors import LeakcheckError, UsageError
+from leakcheck.errors import LeakcheckError, TargetError, UsageError
 from leakcheck.interruption import Interruptible
 from leakcheck.model.audit import Audit
-from leakcheck.model.event import Ended, Event, Planned
+from leakcheck.model.event import Ended, Event, Planned, Warned
 from leakcheck.model.finding import Verdict
 from leakcheck.model.plan import DriverKind
 from leakcheck.probes import Setting
 from leakcheck.render import renderer
 from leakcheck.render.live import Narrator
-from leakcheck.render.terminal import open_console, print_audit, side_by_side
+from leakcheck.render.terminal import open_console, print_audit, print_plain, side_by_side
 from leakcheck.schedule import PILOT_ROUNDS
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
 from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
-from leakcheck.targets.tree import parent_of
 from leakcheck.verdicts import conclude
 
 _HELP = """Finds resource leaks in long-running servers under load, and proves it.
@@ -113,12 +112,12 @@ def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
-@app.command("audit", help=_AUDIT_HELP, context_settings=_OPTIONS_FIRST)
+@app.command(
+    "audit", help=_AUDIT_HELP, short_help="Make a server work and judge what it leaks.", context_settings=_OPTIONS_FIRST
+)
 def audit_command(  # noqa: PLR0913 - each option of the command line is one parameter
     *,
-    command: Annotated[
-        list[str] | None, typer.Argument(metavar="[--] COMMAND...", help="The server's command.", show_default=False)
-    ] = None,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND", hidden=True)] = None,
     pid: Annotated[
         int | None, typer.Option(metavar="PID", help="Audit this process, which runs already.", show_default=False)
     ] = None,
@@ -224,6 +223,7 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the report.")] = False,
 ) -> None:
+    """Carry out `leakcheck audit`."""
     options = config.Options(
         command=tuple(command or ()),
         pid=pid,
@@ -253,12 +253,13 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
     raise typer.Exit(_audit(options, print_json=json))
 
 
-@app.command("report", help=_REPORT_HELP)
+@app.command("report", help=_REPORT_HELP, short_help="Print an audit again, also a killed one.")
 def report_command(
     *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="An audit's, or its audit.json or journal.jsonl.")],
     json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the report.")] = False,
 ) -> None:
+    """Carry out `leakcheck report`."""
     directory, audit = _load(source)
     _show(audit, print_json=json)
     _write_reports(directory, audit)
@@ -274,7 +275,7 @@ def compare_command(
     side_by_side(_load(left)[1], _load(right)[1], open_console())
 
 
-@app.command("probes", help=_PROBES_HELP)
+@app.command("probes", help=_PROBES_HELP, short_help="List what can be read, and what that costs.")
 def probes_command(
     *,
     pid: Annotated[
@@ -283,6 +284,7 @@ def probes_command(
     times: Annotated[int, typer.Option(metavar="N", min=1, max=1000, help="Look this often.")] = 100,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
+    """Carry out `leakcheck probes`."""
     inspection.show(pid, times, open_console(), print_json=json)
 
 
@@ -300,6 +302,10 @@ def _audit(options: config.Options, *, print_json: bool) -> int:
             except KeyboardInterrupt:  # while the target was started or stopped; further signals are ignored by now
                 if not any(isinstance(event, Planned) for event in journal.events):
                     raise
+            except (UsageError, TargetError) as error:  # told below; `leakcheck report` tells it again
+                journal.write(Warned(message=str(error)))
+                journal.write(closing("not begun"))
+                raise
             if not any(isinstance(event, Ended) for event in journal.events):
                 journal.write(closing("interrupted"))
             audit = conclude(journal.events)
@@ -366,7 +372,7 @@ def _parts(setup: config.Setup, secrets: Secrets, temporary: Path, write: Callab
                 metrics_url=plan.metrics_url,
                 headers=setup.headers,
                 temporary=str(temporary) if plan.command else None,
-                parent=parent_of(target.root.pid) if plan.command else None,
+                parent=target.reaper_pid if isinstance(target, Spawned) else None,
             )
         )
 
@@ -416,14 +422,15 @@ def _write_reports(directory: Path, audit: Audit) -> None:
 
 def _show(audit: Audit, *, print_json: bool) -> None:
     console = open_console()
-    if print_json:
-        try:
-            sys.stdout.write(renderer("json").render(audit).decode())
-            sys.stdout.flush()
-        except BrokenPipeError:  # the reader has seen enough: no reason to end otherwise
-            console.on_broken_pipe()
-    else:
-        print_audit(audit, console)
+    try:
+        if print_json:
+            print_plain(renderer("json").render(audit).decode(), console)
+        else:
+            print_audit(audit, console)
+    except OSError as error:
+        raise LeakcheckError(
+            f"Standard output cannot be written ({error.strerror}); read '{audit.plan.directory}' instead"
+        ) from error
 
 
 def _default_directory(options: config.Options) -> Path:
@@ -432,7 +439,7 @@ def _default_directory(options: config.Options) -> Path:
     return Path(".leakcheck") / f"{stamp}-{words.strip('-')[:40]}-{os.getpid()}"
 
 
-def run_command_line() -> None:
+def main() -> None:
     """Run the command line; every error of ours is one message and exit code 2."""
     try:
         app()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from leakcheck.credentials import in_command, in_json, in_url, looks_like_credential
+from leakcheck.credentials import in_command, in_environment, in_json, in_url, looks_like_credential
 from leakcheck.errors import UsageError
 from leakcheck.model.plan import AuditPlan, DriverKind, Request, ToolChoice
 
@@ -77,13 +77,7 @@ class Setup:
 
 def merged(options: Options, pyproject: Path) -> Options:
     """Fill what is not given from [tool.leakcheck]. Raises UsageError for an unknown key or a wrong type."""
-    if not pyproject.is_file():
-        return options
-    try:
-        document = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"'{pyproject}' is not TOML: {error}") from error
-    table = document.get("tool", {}).get("leakcheck", {})
+    table = _table(pyproject)
     known = {option.name: option for option in fields(Options)}
     changes: dict[str, object] = {}
     for key, value in table.items():
@@ -92,18 +86,45 @@ def merged(options: Options, pyproject: Path) -> Options:
             raise UsageError(
                 f"Unknown key '{key}' in [tool.leakcheck] of '{pyproject}'; known: {', '.join(sorted(known))}"
             )
+        typed = _typed(key, value, str(known[name].type))
         if getattr(options, name) in (None, ()):
-            changes[name] = _typed(key, value, str(known[name].type))
-    driven = {"mcp", "request", "drive"}
-    if any(getattr(options, name) for name in driven):
-        changes = {name: value for name, value in changes.items() if name not in driven}
+            changes[name] = typed
+    for given, overruled in _OVERRULED:
+        if any(getattr(options, name) not in (None, ()) for name in given):
+            changes = {name: value for name, value in changes.items() if name not in overruled}
     return replace(options, **changes)  # type: ignore[arg-type]
+
+
+_OVERRULED = (
+    (("command", "pid"), ("command", "pid")),
+    (("pid",), ("env", "cwd")),
+    (("mcp", "request", "drive"), ("mcp", "request", "drive")),
+    (("request", "drive"), ("tool", "arguments", "undo")),
+    (("rounds",), ("budget",)),
+    (("budget",), ("rounds",)),
+)
+"""Given on the command line, the first leave out the second of pyproject.toml: they would contradict each other."""
+
+
+def _table(pyproject: Path) -> dict[str, object]:
+    if not pyproject.is_file():
+        return {}
+    try:
+        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"'{pyproject}' cannot be read as TOML: {error}; correct it, or run in another folder"
+        ) from error
+    table = tool.get("leakcheck", {}) if isinstance(tool, dict) else {}
+    if not isinstance(table, dict):
+        raise UsageError(f"'leakcheck' under [tool] of '{pyproject}' must be a table [tool.leakcheck], not {table!r}")
+    return table
 
 
 def _typed(key: str, value: object, kind: str) -> object:
     if kind.startswith("tuple"):
         if isinstance(value, str):
-            return tuple(shlex.split(value)) if key == "command" else (value,)
+            return _words(value, "'command' in [tool.leakcheck]") if key == "command" else (value,)
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return tuple(value)
         raise UsageError(f"'{key}' in [tool.leakcheck] must be a list of strings, not {value!r}")
@@ -156,6 +177,7 @@ def plan(options: Options, port: int, directory: Path) -> Setup:
         secret_values=(
             *secret_environment,
             *secret_headers,
+            *in_environment(os.environ),
             *_in_options(options),
             *in_json([*tools.arguments.values(), *tools.undo.values()]),
         ),
@@ -186,7 +208,7 @@ def _check_target(options: Options) -> None:
     if not given:
         raise UsageError(
             "Nothing to make the target work with: give --mcp stdio, --request 'GET http://127.0.0.1:{port}/', "
-            "or --drive 'COMMAND'"
+            "or --drive 'COMMAND', before the server's command"
         )
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")
@@ -228,14 +250,18 @@ def _driver(options: Options, port: int) -> tuple[DriverKind, tuple[Request, ...
             )
         raise UsageError(f"--mcp must be 'stdio', not '{options.mcp}'")
     if options.drive is not None:
-        try:
-            drive = tuple(shlex.split(options.drive))
-        except ValueError as error:
-            raise UsageError(f"--drive '{options.drive}' cannot be split into words: {error}") from error
+        drive = _words(options.drive, "--drive")
         if not drive:
             raise UsageError("--drive is empty; give the command that makes the load")
         return DriverKind.COMMAND, (), drive
     return DriverKind.HTTP, tuple(_request(text, port) for text in options.request), ()
+
+
+def _words(text: str, option: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"{option}, {text!r}, cannot be split into words as a shell does: {error}") from error
 
 
 def _request(text: str, port: int) -> Request:

@@ -128,6 +128,15 @@ def in_command(argv: Sequence[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def in_environment(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of variables that are named like credentials: a target inherits ours and may print them."""
+    return tuple(
+        value
+        for name, value in variables.items()
+        if looks_like_credential(name) and len(value) >= _LIKE_A_TOKEN and not value.startswith("/")
+    )
+
+
 def in_url(text: str) -> tuple[str, ...]:
     """Return the credentials in a URL: its user and password, and the values of query keys that are named like one."""
     if "://" not in text:
@@ -159,6 +168,7 @@ def _forms(value: str) -> tuple[str, ...]:
     raw = value.encode(errors="surrogateescape")
     return (
         value,
+        repr(value)[1:-1],
         json.dumps(value)[1:-1],
         json.dumps(value, ensure_ascii=False)[1:-1],
         quote(raw, safe=""),
@@ -168,7 +178,8 @@ def _forms(value: str) -> tuple[str, ...]:
 
 
 _LIKE_A_TOKEN = 8
-"""A user's name without a password may be a token (as git hosts take one), a shorter one is just a name."""
+"""A user's name without a password may be a token (as git hosts take one), a shorter one is just a name. Likewise a
+variable that is only named like a credential."""
 _OPTION = re.compile(rf"--?[\w-]*{_NAME}[\w-]*", re.IGNORECASE)
 _ASSIGNED = re.compile(rf"{_NAME}[\w-]*[\"']?\s*[=:]\s*[\"']?(?P<value>[^\s\"',;&]+)", re.IGNORECASE)
 _GIVEN = re.compile(rf"--?[\w-]*{_NAME}[\w-]*\s+(?P<value>[^\s-]\S*)", re.IGNORECASE)

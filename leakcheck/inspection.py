@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from statistics import median
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from leakcheck.credentials import Secrets
 from leakcheck.model.reading import Resource, Snapshot
 from leakcheck.probes import Setting
+from leakcheck.render import figures
+from leakcheck.render.terminal import PatientConsole, print_plain
 from leakcheck.snapshots import Looker
 from leakcheck.targets.running import Running
 
 
-def show(pid: int | None, times: int, console: Console, *, print_json: bool) -> None:
+def show(pid: int | None, times: int, console: PatientConsole, *, print_json: bool) -> None:
     """Print the probes; with `pid`, also what they read of it and what a snapshot costs."""
     looker = Looker(Setting())
     resources = looker.new_resources()
@@ -33,13 +33,13 @@ def show(pid: int | None, times: int, console: Console, *, print_json: bool) -> 
                 costs.append(time.perf_counter() - begun)
     cpu = (time.process_time() - cpu) / times
     if print_json:
-        json.dump(_document(resources, snapshot, costs, cpu, looker), sys.stdout, indent=1)
-        sys.stdout.write("\n")
+        print_plain(json.dumps(_document(resources, snapshot, costs, cpu, looker), indent=1) + "\n", console)
         return
     console.print(_table(resources, _values(snapshot)))
     if snapshot is not None:
+        processes = figures.counted(len(snapshot.processes), "process", "processes")
         console.print(
-            f"{len(snapshot.processes)} processes; a snapshot takes {1e3 * median(costs):.2f} ms (median of {times}) "
+            f"{processes}; a snapshot takes {1e3 * median(costs):.2f} ms (median of {times}) "
             f"and {1e3 * cpu:.2f} ms of CPU: at one a second, {100 * cpu:.2f} % of a core."
         )
 

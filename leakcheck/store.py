@@ -56,7 +56,7 @@ class Journal:
         event = self._secrets.hide_all(event)
         line = {"event": _NAME_OF[type(event)], **to_wire(event)}
         try:
-            # ASCII: U+2028 and halves of surrogate pairs, which a target may send, would break the line or the encoding.
+            # ASCII: a target may send U+2028, which ends lines, and halves of surrogate pairs, which UTF-8 lacks.
             _write_all(self._file, json.dumps(line, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n")
         except OSError as error:
             raise LeakcheckError(

@@ -163,12 +163,12 @@ def _suspects(name: str, followed: dict[str, Track], first: int) -> tuple[Suspec
     if len(grown) > 1 and name.removeprefix("fds.") in grown:
         del grown[name.removeprefix("fds.")]
     blamed = sorted(((gain, holder) for holder, gain in grown.items() if gain > 0), reverse=True)[:3]
-    suspects = [Suspect(holder=holder, proof=f"{gain:+g} over the judged rounds") for gain, holder in blamed]
+    suspects = [Suspect(holder=holder, proof=f"{gain:+,.0f} over the judged rounds") for gain, holder in blamed]
     now, was = track.roles[-1], track.roles[first]
     by_role = sorted(((value - was.get(role, 0.0), role) for role, value in now.items()), reverse=True)
     if by_role and by_role[0][0] > 0 and len(now) > 1:
         gain, role = by_role[0]
-        suspects.insert(0, Suspect(holder=f"process {role}", proof=f"{gain:+g} in this role"))
+        suspects.insert(0, Suspect(holder=f"process {role}", proof=f"{gain:+,.0f} in this role"))
     return tuple(suspects)
 
 

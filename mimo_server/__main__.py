@@ -57,9 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> None:
     """Build the app, put the defects in, run it."""
-    # Only now: --help and a wrong option should not wait a second for faiss and the SDK.
-    from mimo_server.app import App  # noqa: PLC0415
-    from mimo_server.surface.server import serve  # noqa: PLC0415
+    try:  # only now: --help and a wrong option should not wait a second for faiss and the SDK
+        from mimo_server.app import App  # noqa: PLC0415
+        from mimo_server.surface.server import serve  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"the package '{error.name}' of the extra 'server' is not installed; install it with: "
+            "pip install 'mimo-leakcheck[server]' (in a checkout: pip install '.[server]')"
+        ) from error
 
     app = App(settings)
     for name in settings.defects:

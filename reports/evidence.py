@@ -46,7 +46,7 @@ def main() -> None:
     wanted.folder.mkdir(parents=True, exist_ok=True)
     for name, measure in ITEMS.items():
         path = wanted.folder / f"{name}.json"
-        if wanted.items and name not in wanted.items or (path.exists() and not wanted.items):
+        if name not in wanted.items if wanted.items else path.exists():
             continue
         print(f"{dt.datetime.now():%H:%M:%S} {name}", flush=True)
         document = {"item": name, **measure(wanted.folder), **_where()}
@@ -127,6 +127,10 @@ def _git_arguments() -> list[str]:
         given = {"repo_path": _repository(), **({"branch_type": "local"} if tool == "git_branch" else {})}
         arguments += ["--arguments", f"{tool}={json.dumps(given)}"]
     return arguments
+
+
+def _git(folder: Path) -> dict[str, object]:
+    return _audit("--mcp", "stdio", *_git_arguments(), "--", "mcp-server-git")(folder)
 
 
 def _kills(folder: Path) -> dict[str, object]:
@@ -233,7 +237,7 @@ ITEMS: dict[str, Callable[[Path], dict[str, object]]] = {
     "third-time": _audit(
         *("--mcp", "stdio", "--arguments", 'get_current_time={"timezone": "UTC"}', "--", "mcp-server-time"), keep="time"
     ),
-    "third-git": lambda folder: _audit("--mcp", "stdio", *_git_arguments(), "--", "mcp-server-git")(folder),
+    "third-git": _git,
     "third-http-server": _audit(
         *("--request", "GET http://127.0.0.1:{port}/", "--", "python", "-m", "http.server", "{port}")
     ),
@@ -276,6 +280,7 @@ def _figures(folder: Path) -> dict[str, object]:
         figures["snapshot_gunicorn_ms"] = round(result["gunicorn"]["snapshot_ms"], 2)
     shares = [one["tool"] for one in found.values() if "tool" in one]
     if shares:
+        figures["snapshot_audits_ms"] = round(median(one["snapshot_ms"] for one in shares), 1)
         figures["looking_percent_of_a_core"] = round(100 * median(one["looking_cpu_share"] for one in shares), 2)
         figures["auditor_percent_of_a_core"] = round(100 * median(one["auditor_cpu_share"] for one in shares), 1)
     return figures

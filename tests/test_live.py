@@ -80,7 +80,7 @@ def test_each_round_is_one_plain_line_where_there_is_no_terminal():
             clock.now += 4
             narrator.event(floor(number, phase), 14)
     assert file.getvalue().splitlines() == [
-        "mimo-server: mimo 0.1 over MCP over stdio, ready in 0.8 s; 2 kinds of operation, 1 kind left out",
+        "mimo-server: mimo 0.1, MCP over stdio, ready in 0.8 s; 2 kinds of operation, 1 kind left out",
         "round 1/~14 pilot  1,010 operations  2 processes  84 FDs  6 threads  40 MiB  56 s left",
         "round 2/~14 warm-up  2,010 operations  2 processes  84 FDs  6 threads  40 MiB  52 s left",
         "round 3/~14 judged  3,010 operations  2 processes  84 FDs  6 threads  40 MiB  48 s left",

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,14 @@ GREW_ALL_ALONG = {"ring:20000"}
 
 
 def judged(run):
-    lines = [json.loads(line) for line in gzip.open(RECORDED / f"{run}.jsonl.gz", "rt")]
+    with gzip.open(RECORDED / f"{run}.jsonl.gz", "rt") as file:
+        lines = [json.loads(line) for line in file]
     floors = defaultdict(list)
     for line in lines[1:]:
         floors[line["i"]].append(line)
     for index, (behaviour, leaks) in enumerate(lines[0]["meta"]):
         mine = floors[index]
-        played = [mine[0]["ops"], *(after["ops"] - before["ops"] for before, after in zip(mine, mine[1:], strict=False))]
+        played = [mine[0]["ops"], *(after["ops"] - before["ops"] for before, after in pairwise(mine))]
         found = {}
         for key in (*COUNTS, "anon"):
             level = key == "anon"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import pwd
 import random
@@ -22,7 +23,7 @@ from leakcheck.targets import Target, tree
 from leakcheck.targets.log import TargetLog
 from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
-from leakcheck.targets.tree import Tree, is_zombie, parent_of, start_time, state_of
+from leakcheck.targets.tree import Tree, is_zombie, lives, parent_of, start_time, state_of
 
 PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE = 20.0
@@ -569,6 +570,18 @@ def test_what_the_kernel_cannot_execute_is_a_target_error_with_its_reason(tmp_pa
         spawned(tmp_path, str(script)).__enter__()
     assert open_files() == before
     assert psutil.Process().children() == []
+
+
+def test_only_what_is_there_and_has_not_ended_lives() -> None:
+    with started(python("print(flush=True); signal.pause()")) as process:
+        known = Tree(process.pid, NONE, skip_root=False).members()[0]
+        assert lives(known)
+        assert not lives(dataclasses.replace(known, started=known.started + 1))
+        process.kill()
+        wait_until(lambda: is_zombie(process.pid), "it has ended")
+        assert not lives(known)
+        process.wait()
+        assert not lives(known)
 
 
 # --- running ------------------------------------------------------------------------------------------------------

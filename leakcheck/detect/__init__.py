@@ -23,3 +23,12 @@ class Judgement:
     rate: Rate | None = None
     detectable: Detectable | None = None
     suspects: tuple[Suspect, ...] = ()
+
+
+def amount(value: float, unit: str) -> str:
+    """Write an amount for a sentence: bytes in the largest binary unit that fits, whole numbers without decimals."""
+    if unit != "bytes":
+        return f"{value:,.0f} {unit}" if value == round(value) else f"{value:.3g} {unit}"
+    if abs(value) < 1024:
+        return f"{value:.0f} B"
+    return f"{value / 1024:.3g} KiB" if abs(value) < 1 << 20 else f"{value / (1 << 20):,.3g} MiB"

@@ -47,8 +47,8 @@ def judge_count(series: Series, first: int) -> Judgement:
         return _plateau(series, first, increments)
     if _late_over_early(increments) < _STILL_RISING:
         evidence = (
-            f"Grew by {rise:g} {series.resource.unit} in {rises} of {len(increments)} rounds, more slowly towards the "
-            "end: filling up, or a leak that slows; more rounds decide it."
+            f"Grew by {rise:,.0f} {series.resource.unit} in {rises} of {len(increments)} rounds, more slowly towards "
+            "the end: filling up, or a leak that slows; more rounds decide it."
         )
         return Judgement(verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
     return _leak(series, first, attribution, rises)
@@ -101,7 +101,7 @@ def _plateau(series: Series, first: int, increments: list[float]) -> Judgement:
     rises, _, after = _since_last_rise(series, first)
     shape = Shape.STEP if rises == 1 else Shape.PLATEAU
     evidence = (
-        f"Rose by {rise:g} {series.resource.unit} in {rises} {'round' if rises == 1 else 'rounds'} and then stayed: no "
+        f"Rose by {rise:,.0f} {series.resource.unit} in {_rounds(rises)} and then stayed: no "
         f"new high in the last {_amount(series, after)}."
     )
     detectable = _detectable(series, first, _SEEN_WITH_95_PERCENT, part=after)
@@ -113,7 +113,7 @@ def _no_trend(series: Series, first: int, increments: list[float]) -> Judgement:
     low, high = min(floors), max(floors)
     total = sum(_work(series, index) for index in range(first + 1, len(floors) + first))
     if low == high:
-        evidence = f"Stayed at {low:g} {series.resource.unit} over {_amount(series, total)}."
+        evidence = f"Stayed at {low:,.0f} {series.resource.unit} over {_amount(series, total)}."
         detectable = _detectable(series, first, _SEEN_WITH_95_PERCENT)
         return Judgement(verdict=Verdict.CLEAN, shape=Shape.FLAT, evidence=evidence, detectable=detectable)
     rises, _, after = _since_last_rise(series, first)
@@ -124,7 +124,7 @@ def _no_trend(series: Series, first: int, increments: list[float]) -> Judgement:
         return _plateau(series, first, increments)
     shape = Shape.SAWTOOTH if drop >= (high - low) / 2 else Shape.PLATEAU
     amount = _amount(series, total)
-    evidence = f"Moved between {low:g} and {high:g} {series.resource.unit} over {amount} without a lasting rise."
+    evidence = f"Moved between {low:,.0f} and {high:,.0f} {series.resource.unit} over {amount} without a lasting rise."
     needed = max(_SEEN_WITH_95_PERCENT, 1.5 * (high - low))
     detectable = _detectable(series, first, needed)
     return Judgement(verdict=Verdict.CLEAN, shape=shape, evidence=evidence, detectable=detectable)
@@ -140,7 +140,7 @@ def _late_rise(series: Series, first: int, rises: int) -> Judgement:
     jump = rise / rises
     needed = jump * _POISSON_UPPER.get(rises, 2.0 * rises + 3.0)
     evidence = (
-        f"Rose by {rise:g} {series.resource.unit} in {rises} {'round' if rises == 1 else 'rounds'}, the last one late: "
+        f"Rose by {rise:,.0f} {series.resource.unit} in {_rounds(rises)}, the last one late: "
         "too few for a leak; a rarer one than stated is left open."
     )
     detectable = _detectable(series, first, max(needed, _SEEN_WITH_95_PERCENT))
@@ -158,7 +158,9 @@ def _leak(series: Series, first: int, attribution: Attribution, rises: int) -> J
     what = (
         "with time, quiet rounds too" if timed else f"with {operation}" if operation else "with the operations played"
     )
-    evidence = f"Grew by {rise:g} {unit} in {rises} of {rounds} rounds, {what}, and gave none of the last third back."
+    evidence = (
+        f"Grew by {rise:,.0f} {unit} in {rises} of {rounds} rounds, {what}, and gave none of the last third back."
+    )
     suspects = tuple(
         Suspect(
             holder=share.cause or "time",
@@ -207,6 +209,10 @@ def _detectable(series: Series, first: int, needed: float, part: float | None = 
         return Detectable(value=needed / least, unit=series.resource.unit, per=Per.OPERATION) if least > 0 else None
     seconds = (series.seconds[-1] - series.seconds[first]) if part is None else part
     return Detectable(value=needed / seconds, unit=series.resource.unit, per=Per.SECOND) if seconds > 0 else None
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def _amount(series: Series, work: float) -> str:

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from leakcheck.detect import Judgement
+from leakcheck.detect import Judgement, amount
 from leakcheck.detect.attribution import attribute
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
 from leakcheck.model.series import Series
@@ -32,7 +32,9 @@ _LEAST_SHARE = 0.10
 """Growth below this share of the level is left to the allocator."""
 _LEAST_BYTES = 4 << 20
 """…and so is growth below this: one glibc heap grows by 132 KiB, one pymalloc arena by 1 MiB, several at a time."""
-_WORST_CLEAN_BYTES = 1024.0
+_SMALL_BYTES = 1024.0
+"""An operation: growth whose upper end is below this is left open by a clean verdict, which states it."""
+_WORST_CLEAN_BYTES = 65536.0
 """A clean verdict that could not have seen this much an operation would say nothing."""
 _PEAK_SHARE = 0.05
 _PEAK_BYTES = 4 << 20
@@ -68,9 +70,15 @@ def judge_level(series: Series, first: int) -> Judgement:
         rate = Rate(value=slope.value, low=slope.low, high=slope.high, unit=unit, per=per)
         return _leak(series, first, rate, detectable)
     upper = slope.high if slope.low <= 0 else max(late.high, 0.0)
-    if unit == "bytes" and per is Per.OPERATION and upper > _WORST_CLEAN_BYTES:
-        return _undecided(series, floors, slope, objections, upper)
-    detectable = Detectable(value=max(upper, least / float(work[-1] - work[0])), unit=unit, per=per)
+    allocator = least / float(work[-1] - work[0])
+    open_to = max(upper, allocator)
+    if (
+        unit == "bytes"
+        and per is Per.OPERATION
+        and (upper > max(_SMALL_BYTES, allocator) or open_to > _WORST_CLEAN_BYTES)
+    ):
+        return _undecided(series, floors, slope, objections, open_to)
+    detectable = Detectable(value=open_to, unit=unit, per=per)
     return _clean(series, first, floors, objections, detectable)
 
 
@@ -137,9 +145,9 @@ def _leak(series: Series, first: int, rate: Rate, detectable: Detectable) -> Jud
     owned = attribution.rate(series.resource.unit)
     timed = owner is not None and owner.cause is None
     operation = None if owner is None or owner.cause == "*" else owner.cause
-    rise = series.values[-1] - series.values[first]
+    rise, unit = series.values[-1] - series.values[first], series.resource.unit
     evidence = (
-        f"Rose by {_bytes(rise, series)} over the judged rounds, from block to block and in the later half as fast as "
+        f"Rose by {amount(rise, unit)} over the judged rounds, from block to block and in the later half as fast as "
         "before."
     )
     return Judgement(
@@ -155,11 +163,11 @@ def _leak(series: Series, first: int, rate: Rate, detectable: Detectable) -> Jud
 def _undecided(
     series: Series, floors: NDArray[np.float64], slope: _Slope, objections: tuple[str, ...], upper: float
 ) -> Judgement:
-    rise = float(floors[-1] - floors[0])
-    shape = Shape.FILLING if slope.low > 0 else None
+    rise, unit = float(floors[-1] - floors[0]), series.resource.unit
+    shape = Shape.FILLING if slope.low > 0 and rise > 0 else None
     why = "; ".join(objections) if objections else "the growth is small beside the level"
     evidence = (
-        f"Changed by {_bytes(rise, series)}; {why}. Up to {_bytes(upper, series)} an operation cannot be ruled out: "
+        f"Changed by {amount(rise, unit)}; {why}. Up to {amount(upper, unit)} an operation cannot be ruled out: "
         "a longer budget decides it."
     )
     return Judgement(verdict=Verdict.UNDECIDED, shape=shape, evidence=evidence)
@@ -169,26 +177,22 @@ def _clean(
     series: Series, first: int, floors: NDArray[np.float64], objections: tuple[str, ...], detectable: Detectable
 ) -> Judgement:
     low, high, rise = float(floors.min()), float(floors.max()), float(floors[-1] - floors[0])
+    unit = series.resource.unit
     peaks = [peak for peak in series.peaks[first:] if peak > 0]
     totals = series.totals[first:]
     over = max(peaks) - max(totals) if peaks and totals else 0.0
     if over > max(_PEAK_SHARE * max(totals), _PEAK_BYTES):
-        evidence = f"Up to {_bytes(over, series)} more under load, given back at every floor: a peak, not a leak."
+        evidence = f"Up to {amount(over, unit)} more under load, given back at every floor: a peak, not a leak."
         return Judgement(verdict=Verdict.CLEAN, shape=Shape.PEAK, evidence=evidence, detectable=detectable)
     if high == low:
-        shape, evidence = Shape.FLAT, f"Stayed at {_bytes(low, series)}."
+        shape, evidence = Shape.FLAT, f"Stayed at {amount(low, unit)}."
     elif rise > 0 and "it slowed down" in objections:
-        shape, evidence = Shape.PLATEAU, f"Rose by {_bytes(rise, series)} and levelled off."
+        shape, evidence = Shape.PLATEAU, f"Rose by {amount(rise, unit)} and levelled off."
     elif rise > 0 and "one jump makes up most of it" in objections:
-        shape, evidence = Shape.STEP, f"Rose by {_bytes(rise, series)}, most of it in one step."
+        shape, evidence = Shape.STEP, f"Rose by {amount(rise, unit)}, most of it in one step."
     else:
-        shape, evidence = Shape.PLATEAU, f"Moved within {_bytes(high - low, series)} without a lasting rise."
+        shape, evidence = (
+            Shape.PLATEAU,
+            f"Moved within {amount(high - low, unit)} without a lasting rise.",
+        )
     return Judgement(verdict=Verdict.CLEAN, shape=shape, evidence=evidence, detectable=detectable)
-
-
-def _bytes(value: float, series: Series) -> str:
-    if series.resource.unit != "bytes":
-        return f"{value:.3g} {series.resource.unit}"
-    if abs(value) < 1024:
-        return f"{value:.0f} B"
-    return f"{value / 1024:.3g} KiB" if abs(value) < 1 << 20 else f"{value / (1 << 20):.3g} MiB"

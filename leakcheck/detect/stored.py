@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from leakcheck.detect import Judgement
+from leakcheck.detect import Judgement, amount
 from leakcheck.detect.attribution import attribute
 from leakcheck.model.finding import Shape, Verdict
 from leakcheck.model.series import Series
@@ -32,8 +32,8 @@ def name_stored(judgement: Judgement, series: Series, first: int) -> Judgement:
     if len(rounds) < _FEWEST_ROUNDS or min(added) <= 0 or sum(back) < _GIVEN_BACK * sum(added):
         return judgement
     grown = [0.0]
-    for amount in added:
-        grown.append(grown[-1] + amount)
+    for one in added:
+        grown.append(grown[-1] + one)
     kept = replace(
         series,
         values=tuple(grown),
@@ -46,7 +46,7 @@ def name_stored(judgement: Judgement, series: Series, first: int) -> Judgement:
     )
     owner = attribute(kept, 0)
     rate = owner.rate(series.resource.unit)
-    per = f"{rate.value:.4g} {rate.unit} per {owner.owner.cause}" if rate and owner.owner else "an amount"
+    per = f"{amount(rate.value, rate.unit)} per {owner.owner.cause}" if rate and owner.owner else "an amount"
     return replace(
         judgement,
         shape=Shape.STORED,

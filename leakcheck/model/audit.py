@@ -21,7 +21,7 @@ class Tool:
     name: str
     version: str
     ended: str
-    """`finished`, `interrupted`, `target died`, `auditor killed`."""
+    """`finished`, `interrupted`, `target died`, `auditor killed`, `not begun`."""
     wall_seconds: float
     auditor_cpu_share: float | None
     """Share of one core that the auditor used, load included; None when it was killed."""

@@ -147,7 +147,7 @@ class Ended:
     """Event `end`: the last line, absent after a crash."""
 
     how: str
-    """`finished`, `interrupted`, `target died`."""
+    """`finished`, `interrupted`, `target died`, `not begun` (a warning says why)."""
     wall_seconds: float
     auditor_cpu_seconds: float
     """CPU time of the auditor and its load processes since ready, reaped copies not included."""

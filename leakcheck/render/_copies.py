@@ -29,10 +29,10 @@ def left_behind(copy: Copy) -> str:
     parts = []
     for what, plural in (("process", "processes"), ("file", "files")):
         names = [left.name for left in copy.left if left.what == what]
+        distinct = list(dict.fromkeys(names))
         if names:
-            parts.append(
-                f"{figures.counted(len(names), what, plural)} ({', '.join(names[:3])}{figures.more(len(names), 3)})"
-            )
+            shown = f"{', '.join(distinct[:3])}{figures.more(len(distinct), 3)}"
+            parts.append(f"{figures.counted(len(names), what, plural)} ({shown})")
     if copy.ended_seconds is None:
         parts.insert(0, "the server itself")
     return ", ".join(parts) or "nothing"

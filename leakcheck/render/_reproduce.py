@@ -13,7 +13,7 @@ _DEFAULTS = AuditPlan(command=None, pid=None, driver=DriverKind.STDIO)
 
 
 def command_line(plan: AuditPlan) -> str:
-    """Give the command, quoted for a shell. Values of headers and variables are secret: their names stand instead."""
+    """Give the command, quoted for a shell. Values of headers and variables are secret: `$NAME` stands instead."""
     words = ["leakcheck", "audit", *_work(plan), *_tools(plan), *_bounds(plan)]
     if plan.pid is not None:
         words += ["--pid", str(plan.pid)]
@@ -33,7 +33,7 @@ def _work(plan: AuditPlan) -> Iterator[str]:
     for name in plan.header_names:
         yield from ("--header", f"{name}: ${_variable(name)}")
     for name in plan.environment_names:
-        yield from ("--env", name)
+        yield from ("--env", f"{name}=${name}")
     if plan.cwd:
         yield from ("--cwd", plan.cwd)
 

@@ -35,6 +35,7 @@ _ENDINGS: Mapping[str, str] = {
     "interrupted": "Interrupted",
     "target died": "The target died on the way",
     "auditor killed": "The auditor was killed on the way",
+    "not begun": "The audit could not begin",
 }
 
 _ORDER = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.NOT_JUDGED, Verdict.CLEAN)

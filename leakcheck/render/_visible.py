@@ -11,6 +11,9 @@ _ACTING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Categories that act instead of showing: controls (ESC), format (bidi overrides, zero width), halves of
 surrogate pairs, private and unassigned characters, line and paragraph separators."""
 
+_MOST_LINES = 12
+"""Of one message: a sentence and the target's last ten lines."""
+
 _MOST_MARKS = 2
 """Combining marks kept in a row: more of them paint over the lines around."""
 
@@ -24,6 +27,11 @@ def visible(text: str, most: int = _MOST) -> str:
     cut = text[:most]
     shown = "".join(_spread(cut)) if not (cut.isascii() and cut.isprintable()) else cut
     return shown if len(text) <= most else shown + "…"
+
+
+def visible_lines(text: str, most: int = _MOST) -> str:
+    """Return `text` with each of its lines visible; all but the first are indented, so they pass for none of ours."""
+    return "\n  ".join(visible(line, most) for line in text.split("\n")[:_MOST_LINES])
 
 
 def _spread(text: str) -> list[str]:

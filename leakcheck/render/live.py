@@ -16,7 +16,7 @@ from rich.text import Text
 from leakcheck.model.event import Copy, Ended, Event, Floor, Phase, Planned, Ready, Warned
 from leakcheck.model.plan import AuditPlan
 from leakcheck.render import _copies, figures
-from leakcheck.render._visible import visible
+from leakcheck.render._visible import visible, visible_lines
 
 PLUGIN = False
 
@@ -107,7 +107,7 @@ class Narrator:
                 if event.left or event.ended_seconds is None:
                     yield _text(f"{event.operation}, copy {event.number}: left {_copies.left_behind(event)}")
             case Warned():
-                yield Text.assemble(("warning: ", "yellow"), _text(event.message))
+                yield Text.assemble(("warning: ", "yellow"), visible_lines(event.message, 300))
             case Ended():
                 self._doing = "judging"
                 if event.how != "finished":
@@ -117,7 +117,7 @@ class Narrator:
         target = event.target
         skipped = f", {figures.counted(len(target.not_played), 'kind')} left out" if target.not_played else ""
         return _text(
-            f"{target.name}: {target.server} over {target.protocol}, ready in {figures.seconds(target.ready_seconds)}; "
+            f"{target.name}: {target.server}, {target.protocol}, ready in {figures.seconds(target.ready_seconds)}; "
             f"{figures.counted(len(target.operations), 'kind')} of operation{skipped}"
         )
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from leakcheck.model.audit import Audit
 from leakcheck.model.finding import Finding, Verdict
 from leakcheck.render import _copies, _growth, _summary, figures
-from leakcheck.render._visible import visible
+from leakcheck.render._visible import visible, visible_lines
 
 FILE = "report.txt"
 
@@ -70,6 +70,15 @@ def print_audit(audit: Audit, console: Console) -> None:
         console.print(part, markup=False, highlight=False, emoji=False)
 
 
+def print_plain(text: str, console: PatientConsole) -> None:
+    """Write `text` as it is where `console` writes; a reader who leaves early is no error."""
+    try:
+        console.file.write(text)
+        console.file.flush()
+    except BrokenPipeError:
+        console.on_broken_pipe()
+
+
 def side_by_side(left: Audit, right: Audit, console: Console) -> None:
     """Print two audits as two columns: the verdicts above, then one row for each resource."""
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True)
@@ -78,9 +87,8 @@ def side_by_side(left: Audit, right: Audit, console: Console) -> None:
         head = Text.assemble(_text(name, most=60, style="bold"), "\n", _label(audit.verdict))
         table.add_column(head, ratio=6)
     table.add_row(Text(""), *(_text(f"{_summary.sentence(audit)}\n") for audit in (left, right)))
-    for resource in _resources(left, right):
-        both = [_find(audit, resource) for audit in (left, right)]
-        title = next((one.title for one in both if one and one.title), resource)
+    for title in _titles(left, right):
+        both = [_find(audit, title) for audit in (left, right)]
         table.add_row(_text(title, most=120), *(_cell(one) for one in both))
     console.print(table, markup=False, highlight=False, emoji=False)
     console.print(Text("CLEAN means: down to the rate that each report names for the resource.", style="dim"))
@@ -195,7 +203,7 @@ def _warnings(audit: Audit) -> Iterator[RenderableType]:
         return
     yield ""
     for warning in audit.warnings[:_MOST_WARNINGS]:
-        yield Text.assemble(("warning: ", "yellow"), _text(warning))
+        yield Text.assemble(("warning: ", "yellow"), visible_lines(warning, 1000))
     if len(audit.warnings) > _MOST_WARNINGS:
         yield f"and {len(audit.warnings) - _MOST_WARNINGS} more warnings in audit.json"
 
@@ -219,18 +227,23 @@ def _text(text: str, *, most: int = 1000, style: str = "") -> Text:
     return Text("\n".join(lines), style=style)
 
 
-def _find(audit: Audit, resource: str) -> Finding | None:
-    return next((finding for finding in audit.findings if finding.resource == resource), None)
+def _title(finding: Finding) -> str:
+    """What a row is about: the title tells apart the ways of ending, which share a resource."""
+    return finding.title or finding.resource
 
 
-def _resources(left: Audit, right: Audit) -> list[str]:
-    """Each resource once: those that leak on either side first."""
+def _find(audit: Audit, title: str) -> Finding | None:
+    return next((finding for finding in audit.findings if _title(finding) == title), None)
+
+
+def _titles(left: Audit, right: Audit) -> list[str]:
+    """Each row once: what leaks on either side first."""
     order = list(Verdict)
     rank: dict[str, int] = {}
     for finding in (*left.findings, *right.findings):
         place = {Verdict.LEAK: 0, Verdict.UNDECIDED: 1}.get(finding.verdict, len(order))
-        rank[finding.resource] = min(place, rank.get(finding.resource, place))
-    return sorted(rank, key=lambda resource: rank[resource])
+        rank[_title(finding)] = min(place, rank.get(_title(finding), place))
+    return sorted(rank, key=lambda title: rank[title])
 
 
 def _cell(finding: Finding | None) -> Text:

@@ -9,7 +9,7 @@ from typing import IO, Self
 from leakcheck.credentials import Secrets
 from leakcheck.errors import TargetError
 from leakcheck.model.reading import Process
-from leakcheck.targets.tree import Tree, is_zombie, parent_of, start_time
+from leakcheck.targets.tree import Tree, is_zombie, lives, parent_of, start_time
 
 
 class Running:
@@ -46,8 +46,11 @@ class Running:
         return self._root
 
     def members(self) -> tuple[Process, ...]:
-        """Who is in the tree now, root first, zombies included. Empty when all are gone."""
-        return self._tree.members()
+        """Who is in the tree now, root first, zombies included. Empty when the root has ended.
+
+        Its parent, whom we do not know, may let it lie as a zombie for good: nothing of it would ever change.
+        """
+        return self._tree.members() if lives(self._root) else ()
 
     def exit_code(self) -> int | None:
         """None: only its parent is told."""

@@ -18,7 +18,7 @@ from leakcheck.credentials import Secrets
 from leakcheck.errors import TargetError, UsageError
 from leakcheck.model.reading import Process
 from leakcheck.targets.log import TargetLog
-from leakcheck.targets.tree import Tree, is_zombie, shown_command, start_time
+from leakcheck.targets.tree import Tree, lives, shown_command, start_time
 
 _REAPER = str(Path(__file__).with_name("reaper.py"))
 _LINGER_SECONDS = 300.0
@@ -186,7 +186,7 @@ class Spawned:
         return self._alive()
 
     def _alive(self) -> tuple[Process, ...]:
-        return tuple(member for member in self.members() if not is_zombie(member.pid))
+        return tuple(member for member in self.members() if lives(member))
 
     def _listen(self, seconds: float) -> bool:
         """Wait for the reaper to say something; False once it is gone."""

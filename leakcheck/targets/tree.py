@@ -75,6 +75,19 @@ def parent_of(pid: int) -> int:
     return Stat.read(pid).parent
 
 
+def lives(process: Process) -> bool:
+    """True while this process, and no later one with its pid, is there and has not ended.
+
+    One look: to ask whether it is there and then whether it is a zombie would take one that was waited for in between
+    for alive.
+    """
+    try:
+        stat = Stat.read(process.pid)
+    except _GONE:
+        return False
+    return stat.started == process.started and stat.state not in "ZX"
+
+
 def is_zombie(pid: int) -> bool:
     """True when it has ended and nobody has waited for it; False when it lives or is gone."""
     try:
