@@ -109,6 +109,8 @@ class Experiment:
         self._kinds: tuple[str, ...] = ()
         self._played: list[tuple[Played, float]] = []
         self._cpu_at_start = 0.0
+        self._cpu_used = 0.0
+        """At the last floor: after it the driver's processes are gone, and their times with them."""
         self.is_open = False
 
     def open(self) -> None:
@@ -155,7 +157,8 @@ class Experiment:
 
     def _copies(self) -> None:
         """Start and end further copies. One that cannot be started leaves its kinds unjudged, and the rest stands."""
-        left = max(_LEAST_FOR_COPIES, self._plan.budget_seconds * _COPIES_SHARE)
+        whole = self._plan.budget_seconds if self._plan.rounds is None else self._looker.elapsed()
+        left = max(_LEAST_FOR_COPIES, whole * _COPIES_SHARE)
         try:
             for copy in self._driver.copies(left):
                 self._parts.write(copy)
@@ -182,7 +185,7 @@ class Experiment:
         return Ended(
             how=how,
             wall_seconds=self._looker.elapsed() if self.is_open else 0.0,
-            auditor_cpu_seconds=max(0.0, self._cpu() - self._cpu_at_start),
+            auditor_cpu_seconds=self._cpu_used,
             looking_cpu_seconds=self._looker.cpu_seconds,
         )
 
@@ -230,6 +233,7 @@ class Experiment:
             limits=limits(snapshot),
         )
         self._floors.append(floor)
+        self._cpu_used = self._cpu() - self._cpu_at_start
         self._parts.write(floor)
 
     def _learned(self) -> Costs:
@@ -289,7 +293,7 @@ class Experiment:
 
     def _cpu(self) -> float:
         """CPU seconds of this process and the driver's."""
-        total = time.process_time()
+        total = time.process_time() + self._driver.cpu_seconds
         for pid in self._driver.processes():
             try:
                 times = psutil.Process(pid).cpu_times()

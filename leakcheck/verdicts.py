@@ -53,7 +53,9 @@ def conclude(events: Sequence[Event]) -> Audit:
         copies=copies,
         limits=limits,
         verdict=_overall(findings, _required(planned.plan, followed), ended),
-        warnings=tuple(event.message for event in events if isinstance(event, Warned)) + _own_warnings(floors, ended),
+        warnings=tuple(event.message for event in events if isinstance(event, Warned))
+        + _own_warnings(floors, ended)
+        + _unmatched(planned.plan, resources),
         findings=tuple(sorted(findings, key=_order)),
     )
 
@@ -294,3 +296,13 @@ def _own_warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ..
     if ended is None:
         found.append("The auditor was killed: this report holds what its journal had seen until then.")
     return tuple(found)
+
+
+def _unmatched(plan: AuditPlan, resources: Sequence[Resource]) -> tuple[str, ...]:
+    """Say which patterns of --exclude fit nothing: a misspelt one would otherwise go unnoticed."""
+    known = ", ".join(sorted({resource.name.partition("{")[0] for resource in resources if resource.judged}))
+    return tuple(
+        f"--exclude {pattern} fits no resource; there are: {known}"
+        for pattern in plan.exclude
+        if resources and not any(_matches(resource.name, (pattern,)) for resource in resources)
+    )

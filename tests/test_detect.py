@@ -39,9 +39,7 @@ def series(values, operations=None, *, name="fds.socket", unit="sockets", kinds=
 
 def doses(rounds, kinds=KINDS, quiet=()):
     draw = random.Random(3)
-    return tuple(
-        tuple(0 if index in quiet else draw.choice((10, 30)) for _ in kinds) for index in range(rounds)
-    )
+    return tuple(tuple(0 if index in quiet else draw.choice((10, 30)) for _ in kinds) for index in range(rounds))
 
 
 def grown(played, rate):
@@ -145,9 +143,7 @@ def test_memory_that_steps_once_or_levels_off_is_no_leak():
 
 def test_a_high_reading_under_load_that_comes_back_is_a_peak():
     values = [20e6 + (index % 3) * 1000 for index in range(45)]
-    judgement = judge_level(
-        series(values, name="memory.anon", unit="bytes", peaks=tuple([90e6] * 45)), 15
-    )
+    judgement = judge_level(series(values, name="memory.anon", unit="bytes", peaks=tuple([90e6] * 45)), 15)
     assert (judgement.verdict, judgement.shape) == (Verdict.CLEAN, Shape.PEAK)
 
 

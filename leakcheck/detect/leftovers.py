@@ -41,7 +41,7 @@ def judge_leftovers(counts: Sequence[int], names: Sequence[str], unit: str, oper
     leak = 2 * leaving > copies
     return Judgement(
         verdict=Verdict.LEAK if leak else Verdict.UNDECIDED,
-        shape=Shape.SLOPE,
+        shape=None,
         evidence=evidence,
         operation=operation,
         rate=Rate(value=mean, low=float(min(counts)), high=float(max(counts)), unit=unit, per=Per.OPERATION),

@@ -66,3 +66,7 @@ class Driver(Protocol):
 
     def processes(self) -> tuple[int, ...]:
         """Pids of the driver's own processes: their CPU time is the auditor's."""
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time of those of the driver's own processes that have ended."""

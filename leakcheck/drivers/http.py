@@ -116,6 +116,11 @@ class HttpDriver:
         """The load process, while there is one."""
         return () if self._load is None or self._load.poll() is not None else (self._load.pid,)
 
+    @property
+    def cpu_seconds(self) -> float:
+        """None has ended: 0."""
+        return 0.0
+
     def close(self) -> None:
         """End the load process; its connections close with it."""
         load, self._load = self._load, None

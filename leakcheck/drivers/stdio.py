@@ -112,6 +112,11 @@ class StdioDriver:
         """Return (): the conversation is a thread of the auditor."""
         return ()
 
+    @property
+    def cpu_seconds(self) -> float:
+        """None has ended: 0."""
+        return 0.0
+
     def _talk(self) -> Peer:
         if self._peer is None:
             raise RuntimeError("the driver plays after open()")

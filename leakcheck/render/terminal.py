@@ -82,7 +82,7 @@ def print_plain(text: str, console: PatientConsole) -> None:
 def side_by_side(left: Audit, right: Audit, console: Console) -> None:
     """Print two audits as two columns: the verdicts above, then one row for each resource."""
     table = Table(box=None, padding=(0, 2, 0, 0), expand=True)
-    table.add_column("", ratio=5)
+    table.add_column("", ratio=5, overflow="fold")
     for audit, name in zip((left, right), _names(left, right), strict=True):
         head = Text.assemble(_text(name, most=60, style="bold"), "\n", _label(audit.verdict))
         table.add_column(head, ratio=6)
