@@ -8,34 +8,29 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import psutil
 
 from leakcheck import __version__
 from leakcheck.drivers import Driver, Opened, Played
+from leakcheck.endings import STOP
 from leakcheck.errors import TargetDied, TargetError
 from leakcheck.limits import limits
 from leakcheck.model.audit import SCHEMA
 from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planned, Ready, TargetInfo, Warned
 from leakcheck.model.plan import AuditPlan
 from leakcheck.model.reading import Process
+from leakcheck.pace import costs, near_limits, round_seconds
 from leakcheck.peaks import Peaks
-from leakcheck.schedule import Costs, Schedule, Step, pilot
+from leakcheck.schedule import Schedule, Step, pilot
 from leakcheck.settle import settle, stirring
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
-from leakcheck.verdicts import STOP
 
 _COPIES_SHARE = 0.25
 """Of the budget, for starting and ending further copies of the server."""
 _LEAST_FOR_COPIES = 5.0
-_LEARN_FROM = 3
-"""Rounds back: costs follow a server that gets slower, and one odd round does not decide."""
 _SETTLE_SECONDS = 2.0
-_MOST_PROCESSES = 300
-"""Growth of the tree that an audit may cause: beyond it the machine suffers, and the verdict is clear long before."""
-_MOST_OF_A_LIMIT = 0.6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +143,12 @@ class Experiment:
             operations=self._plan.operations,
             seed=self._plan.seed,
         )
-        while step := schedule.next(self._learned(), until - self._looker.elapsed()):
-            if self._plan.rounds is None and self._looker.elapsed() + self._round_seconds() > until:
+        while step := schedule.next(costs(self._kinds, self._played, self._floors), until - self._looker.elapsed()):
+            if self._plan.rounds is None and self._looker.elapsed() + round_seconds(self._floors) > until:
                 return
             self._round(step)
-            if self._too_close():
+            if near := near_limits(self._floors):
+                self._parts.write(Warned(message=f"Stopped early, before a limit is hit: {'; '.join(near)}."))
                 return
 
     def _copies(self) -> None:
@@ -236,61 +232,6 @@ class Experiment:
         self._cpu_used = self._cpu() - self._cpu_at_start
         self._parts.write(floor)
 
-    def _learned(self) -> Costs:
-        """Turn the last rounds' times into costs: busy seconds per operation, scaled to the wall time they took."""
-        recent = self._played[-_LEARN_FROM:]
-        busy, count = dict.fromkeys(self._kinds, 0.0), dict.fromkeys(self._kinds, 0)
-        for played, _ in recent:
-            for kind in self._kinds:
-                busy[kind] += played.seconds.get(kind, 0.0)
-                count[kind] += played.done.get(kind, 0)
-        wall, worked = sum(seconds for _, seconds in recent), sum(busy.values())
-        scale = wall / worked if worked > 0 else 1.0
-        floors = self._floors[-_LEARN_FROM - 1 :]
-        pauses = [
-            after.snapshot.at_seconds - before.snapshot.at_seconds - after.load_seconds
-            for before, after in pairwise(floors)
-        ]
-        return Costs(
-            seconds_per_operation={kind: busy[kind] * scale / max(1, count[kind]) for kind in self._kinds},
-            overhead_seconds=sum(pauses) / len(pauses) if pauses else 0.0,
-            allowed_operations=self._allowed(),
-        )
-
-    def _allowed(self) -> float:
-        """Operations left before growth as in the pilot comes near a limit."""
-        first, last = self._floors[0], self._floors[-1]
-        played = sum(last.operations.values())
-        grown = len(last.snapshot.processes) - len(first.snapshot.processes)
-        allowed = [_MOST_PROCESSES / 2 / grown * played] if grown > 0 else []
-        nows = {limit.name: limit.now for limit in first.limits}
-        for limit in last.limits:
-            rise = limit.now - nows.get(limit.name, limit.now)
-            if rise > 0 and limit.name == "RLIMIT_NOFILE":
-                allowed.append((limit.value * _MOST_OF_A_LIMIT - limit.now) / rise * played)
-        return max(0.0, min(allowed, default=float("inf")))
-
-    def _too_close(self) -> bool:
-        """Tell whether the next rounds would harm the target or the machine, and say so."""
-        floor = self._floors[-1]
-        grown = len(floor.snapshot.processes) - len(self._floors[0].snapshot.processes)
-        near = [
-            f"{limit.now:,.0f} of {limit.value:,.0f} {limit.name}"
-            for limit in floor.limits
-            if _is_near(limit.name, limit.now, limit.value)
-        ]
-        if grown > _MOST_PROCESSES:
-            near.append(f"{grown} processes more than at the start")
-        if near:
-            self._parts.write(Warned(message=f"Stopped early, before a limit is hit: {'; '.join(near)}."))
-        return bool(near)
-
-    def _round_seconds(self) -> float:
-        recent = self._floors[-3:]
-        return sum(floor.load_seconds + floor.settle_seconds + floor.snapshot.cost_seconds for floor in recent) / len(
-            recent
-        )
-
     def _cpu(self) -> float:
         """CPU seconds of this process and the driver's."""
         total = time.process_time() + self._driver.cpu_seconds
@@ -317,10 +258,6 @@ class Experiment:
             writes=opened.writes,
             root=root,
         )
-
-
-def _is_near(name: str, now: float, value: float) -> bool:
-    return name in {"RLIMIT_NOFILE", "cgroup pids.max", "cgroup memory.max"} and now > _MOST_OF_A_LIMIT * value
 
 
 def _totals(looker: Looker, members: tuple[Process, ...]) -> dict[str, float]:

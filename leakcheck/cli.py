@@ -5,38 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 import typer
 
-from leakcheck import __version__, config, inspection, store
-from leakcheck.audit import Parts, closing, run
+from leakcheck import __version__, composition, config, inspection, project, results, store
+from leakcheck.audit import closing
 from leakcheck.credentials import Secrets
-from leakcheck.drivers import Driver
-from leakcheck.drivers.command import CommandDriver
-from leakcheck.drivers.http import HttpDriver
-from leakcheck.drivers.ports import free_port, port_is_taken
-from leakcheck.drivers.stdio import StdioDriver
+from leakcheck.drivers.ports import free_port
 from leakcheck.errors import LeakcheckError, TargetError, UsageError
 from leakcheck.interruption import Interruptible
-from leakcheck.model.audit import Audit
-from leakcheck.model.event import Ended, Event, Planned, Warned
+from leakcheck.model.event import Ended, Planned, Warned
 from leakcheck.model.finding import Verdict
-from leakcheck.model.plan import DriverKind
-from leakcheck.probes import Setting
-from leakcheck.render import renderer
-from leakcheck.render.live import Narrator
-from leakcheck.render.terminal import open_console, print_audit, print_plain, side_by_side
-from leakcheck.schedule import PILOT_ROUNDS
-from leakcheck.snapshots import Looker
-from leakcheck.targets import Target
-from leakcheck.targets.running import Running
-from leakcheck.targets.spawn import Spawned
+from leakcheck.render.terminal import open_console, side_by_side
 from leakcheck.verdicts import conclude
 
 _HELP = """Finds resource leaks in long-running servers under load, and proves it.
@@ -260,9 +242,9 @@ def report_command(
     json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the report.")] = False,
 ) -> None:
     """Carry out `leakcheck report`."""
-    directory, audit = _load(source)
-    _show(audit, print_json=json)
-    _write_reports(directory, audit)
+    directory, audit = results.load(source)
+    results.show(audit, print_json=json)
+    results.write_reports(directory, audit)
 
 
 @app.command("compare")
@@ -272,7 +254,7 @@ def compare_command(
     right: Annotated[Path, typer.Argument(metavar="FOLDER", help="Another one's.")],
 ) -> None:
     """Print the verdicts of two audits side by side."""
-    side_by_side(_load(left)[1], _load(right)[1], open_console())
+    side_by_side(results.load(left)[1], results.load(right)[1], open_console())
 
 
 @app.command("probes", help=_PROBES_HELP, short_help="List what can be read, and what that costs.")
@@ -289,16 +271,16 @@ def probes_command(
 
 
 def _audit(options: config.Options, *, print_json: bool) -> int:
-    options = config.merged(options, Path("pyproject.toml"))
+    options = project.merged(options, Path("pyproject.toml"))
     directory = Path(options.out) if options.out else _default_directory(options)
     setup = config.plan(options, free_port(), directory)
     secrets = Secrets(setup.secret_values)
     unwritten: LeakcheckError | None = None
     try:
-        _check_ports(setup)
+        composition.check_ports(setup)
         with store.Journal(directory, secrets) as journal, Interruptible() as interruptible:
             try:
-                _experiment(setup, secrets, journal, interruptible)
+                composition.carry_out(setup, secrets, journal, interruptible)
             except KeyboardInterrupt:  # while the target was started or stopped; further signals are ignored by now
                 if not any(isinstance(event, Planned) for event in journal.events):
                     raise
@@ -310,127 +292,15 @@ def _audit(options: config.Options, *, print_json: bool) -> int:
                 journal.write(closing("interrupted"))
             audit = conclude(journal.events)
             try:
-                _write_reports(directory, audit)
+                results.write_reports(directory, audit)
             except LeakcheckError as error:  # shown all the same
                 unwritten = error
     except LeakcheckError as error:
         raise type(error)(secrets.hide(str(error))) from None
-    _show(audit, print_json=print_json)
+    results.show(audit, print_json=print_json)
     if unwritten is not None:
         raise unwritten
     return EXIT_INTERRUPTED if audit.tool.ended == "interrupted" else EXIT_CODES[audit.verdict]
-
-
-def _check_ports(setup: config.Setup) -> None:
-    """Refuse a port that somebody serves already: the load would go to a stranger."""
-    filled = setup.filled()
-    for request, template in zip(filled.requests, setup.plan.requests, strict=True):
-        if filled.command and port_is_taken(request.url):
-            raise UsageError(
-                f"The port of '{request.url}' is taken before the target was started; free it, or give {{port}} for "
-                f"it: '{_with_port(template.url)}'"
-            )
-
-
-def _with_port(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=f"{parts.hostname}:{{port}}").geturl()
-
-
-def _experiment(setup: config.Setup, secrets: Secrets, journal: store.Journal, interruptible: Interruptible) -> None:
-    """Run the audit; every event is in the journal before it is told. Signals are ignored from its end on."""
-    rounds = None if setup.plan.rounds is None else setup.plan.rounds + PILOT_ROUNDS
-    with ExitStack() as stack:
-        stack.callback(interruptible.ignore)
-        temporary = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True))
-        )
-        narrator = stack.enter_context(Narrator(open_console(stderr=True)))
-        run(_parts(setup, secrets, temporary, lambda event: narrator.event(journal.write(event), rounds)))
-
-
-def _parts(setup: config.Setup, secrets: Secrets, temporary: Path, write: Callable[[Event], None]) -> Parts:
-    plan = setup.filled()
-
-    def spawn(command: Sequence[str], environment: Mapping[str, str], log: str) -> Target:
-        return Spawned(
-            command,
-            pipes=plan.driver is DriverKind.STDIO,
-            environment={**_temporary(temporary), **setup.environment, **environment},
-            cwd=plan.cwd,
-            log_path=Path(plan.directory) / log,
-            secrets=secrets,
-            grace_seconds=plan.grace_seconds,
-        )
-
-    def start() -> Target:
-        return Running(plan.pid or 0, secrets) if plan.command is None else spawn(plan.command, {}, store.LOG)
-
-    def looker(target: Target) -> Looker:
-        return Looker(
-            Setting(
-                metrics_url=plan.metrics_url,
-                headers=setup.headers,
-                temporary=str(temporary) if plan.command else None,
-                parent=target.reaper_pid if isinstance(target, Spawned) else None,
-            )
-        )
-
-    def start_copy(*, through: tuple[str, ...], environment: Mapping[str, str]) -> Target:
-        port = free_port()
-        own = {"PORT": str(port)} if "PORT" in setup.environment else {}
-        return spawn((*through, *config.filled(setup.plan.command or (), port)), {**environment, **own}, "copies.log")
-
-    drivers: dict[DriverKind, Callable[[], Driver]] = {
-        DriverKind.STDIO: lambda: StdioDriver(plan, secrets, start_copy),
-        DriverKind.HTTP: lambda: HttpDriver(plan, setup.headers, secrets),
-        DriverKind.COMMAND: lambda: CommandDriver(plan, setup.environment, secrets),
-    }
-    return Parts(
-        plan=setup.plan,
-        command=plan.command or (),
-        start=start,
-        driver=drivers[plan.driver](),
-        looker=looker,
-        write=write,
-    )
-
-
-def _temporary(folder: Path) -> dict[str, str]:
-    return dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder))
-
-
-def _load(source: Path) -> tuple[Path, Audit]:
-    """Find the audit in a folder or a file: audit.json if it is there, else the journal."""
-    directory = source if source.is_dir() else source.parent
-    wanted = (directory / store.AUDIT, directory / store.JOURNAL) if source.is_dir() else (source,)
-    found = next((path for path in wanted if path.is_file()), None)
-    if found is None:
-        raise UsageError(
-            f"'{source}' holds neither {store.AUDIT} nor {store.JOURNAL}; give the folder that an audit wrote"
-        )
-    if found.suffix == ".jsonl":
-        return directory, Secrets().hide_all(conclude(store.read_journal(found)))
-    return directory, store.read_audit(found)
-
-
-def _write_reports(directory: Path, audit: Audit) -> None:
-    for name in ("json", "html"):
-        one = renderer(name)
-        store.write_whole(directory / one.FILE, one.render(audit))
-
-
-def _show(audit: Audit, *, print_json: bool) -> None:
-    console = open_console()
-    try:
-        if print_json:
-            print_plain(renderer("json").render(audit).decode(), console)
-        else:
-            print_audit(audit, console)
-    except OSError as error:
-        raise LeakcheckError(
-            f"Standard output cannot be written ({error.strerror}); read '{audit.plan.directory}' instead"
-        ) from error
 
 
 def _default_directory(options: config.Options) -> Path:

@@ -9,17 +9,17 @@ from statistics import median
 
 from leakcheck.detect import Judgement
 from leakcheck.detect.counts import judge_count
-from leakcheck.detect.leftovers import judge_leftovers
 from leakcheck.detect.levels import judge_level
 from leakcheck.detect.overall import overall
 from leakcheck.detect.stored import name_stored
+from leakcheck.endings import judge_endings
 from leakcheck.errors import LeakcheckError
 from leakcheck.forecasts import forecast
 from leakcheck.history import Track, first_judged, operations_by_round, series_of, tracks
 from leakcheck.model.audit import SCHEMA, Audit, Round, Tool, Value
-from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Limit, Phase, Planned, Ready, Warned
+from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Phase, Planned, Ready, Warned
 from leakcheck.model.finding import Finding, Forecast, Shape, Suspect, Verdict
-from leakcheck.model.plan import AuditPlan, DriverKind
+from leakcheck.model.plan import AuditPlan
 from leakcheck.model.reading import Resource, Statistic
 from leakcheck.model.series import Series
 
@@ -39,7 +39,7 @@ def conclude(events: Sequence[Event]) -> Audit:
     findings = (
         *_judge_tracks(planned.plan, ready, floors, followed, limits),
         *_judge_unread(planned.plan, resources, floors, followed),
-        *_judge_copies(planned.plan, copies),
+        *(_finding(planned.plan, *judged, None) for judged in judge_endings(planned.plan.driver, copies)),
     )
     return Audit(
         schema=SCHEMA,
@@ -192,47 +192,6 @@ def _judge_unread(
         judgement = Judgement(verdict=Verdict.NOT_JUDGED, shape=None, evidence=f"{reason[0].upper()}{reason[1:]}.")
         found.append(_finding(plan, resource, judgement, None))
     return found
-
-
-_LEFT = {"process": ("orphans", "processes"), "file": ("files.left", "files")}
-"""What can be left behind: the resource that it is judged as, and its unit."""
-
-
-def _judge_copies(plan: AuditPlan, copies: Sequence[Copy]) -> list[Finding]:
-    found = []
-    kinds = dict.fromkeys((*(COPIED if plan.driver is DriverKind.STDIO else ()), *(copy.operation for copy in copies)))
-    for operation in kinds:
-        mine = [copy for copy in copies if copy.operation == operation]
-        for what, (name, unit) in _LEFT.items():
-            if operation == STOP and what == "file":
-                continue
-            left: list[list[Left]] = [[one for one in copy.left if one.what == what] for copy in mine]
-            names = [one.name for one_copy in left for one in one_copy]
-            judgement = judge_leftovers([len(one) for one in left], names, unit, operation)
-            if operation == STOP:
-                judgement = _of_the_target(judgement, len(names))
-            whose = "the audited target's end" if operation == STOP else operation
-            resource = Resource(
-                name=name, unit=unit, statistic=Statistic.COUNT, per_process=False, title=f"{unit} left by {whose}"
-            )
-            found.append(_finding(plan, resource, judgement, None))
-    return found
-
-
-COPIED = ("session", "abandon", "disconnect")
-"""How further copies of a stdio server are ended."""
-STOP = "stop"
-"""The audited target's own end, told as a copy."""
-
-
-def _of_the_target(judgement: Judgement, count: int) -> Judgement:
-    """Reword for the one target that was audited: one observation has no rate."""
-    if judgement.verdict is Verdict.CLEAN:
-        evidence = "The audited target ended and left no process behind."
-    else:
-        names = ", ".join(suspect.holder for suspect in judgement.suspects[:3])
-        evidence = f"{count} outlived the audited target's end: {names}."
-    return replace(judgement, operation=None, rate=None, detectable=None, evidence=evidence)
 
 
 def _rounds(floors: Sequence[Floor], followed: dict[str, Track]) -> tuple[Round, ...]:

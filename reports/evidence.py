@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -55,6 +56,21 @@ def main() -> None:
     figures = _figures(wanted.folder)
     (wanted.folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
+    for path in (Path("README.md"), *sorted(Path("docs").glob("*.md"))):
+        path.write_text(_quoted(path.read_text(), wanted.folder.name, figures))
+
+
+def _quoted(text: str, folder: str, figures: dict[str, object]) -> str:
+    """Bring the figures that a document quotes from this folder up to date; unknown keys stay as they are."""
+
+    def value(match: re.Match[str]) -> str:
+        found: object = figures
+        for key in match["key"].split("."):
+            found = found.get(key) if isinstance(found, dict) else None
+        return match["head"] + (match["old"] if found is None else str(found)) + match["tail"]
+
+    head = rf"(?P<head><!--figure:{re.escape(folder)}/figures\.json#(?P<key>[\w.]+)-->)"
+    return re.sub(rf"{head}(?P<old>.*?)(?P<tail><!--/figure-->)", value, text)
 
 
 def _where() -> dict[str, object]:
@@ -293,7 +309,7 @@ def _worst(audits: list[dict[str, object]]) -> dict[str, float]:
         for finding in one["findings"]:
             if finding["detectable"] and finding["resource"] in ("fds.socket", "processes", "memory.anon"):
                 worst[finding["resource"]] = max(worst.get(finding["resource"], 0.0), finding["detectable"]["value"])
-    return {name: round(value, 4) for name, value in worst.items()}
+    return {name.replace(".", "_"): round(value, 4) for name, value in worst.items()}
 
 
 if __name__ == "__main__":

@@ -238,3 +238,26 @@ def test_independent_noise_is_called_a_leak_of_memory_in_fewer_than_two_of_a_hun
         values = [30e6 + draw.gauss(0, 2e6) for _ in range(45)]
         alarms += judge_level(series(values, name="memory.anon", unit="bytes"), 15).verdict is Verdict.LEAK
     assert alarms < 2
+
+
+def test_a_count_that_only_wanders_is_called_a_leak_in_fewer_than_one_of_a_hundred_runs():
+    alarms = 0
+    for seed in range(300):
+        draw, value, values = random.Random(seed), 50, []
+        for _ in range(30):
+            value += draw.choice((-1, 1)) if draw.random() < 0.5 else 0
+            values.append(value)
+        alarms += judge_count(series(values), 0).verdict is Verdict.LEAK
+    assert alarms < 3
+
+
+def test_seven_rises_and_no_fall_are_needed_to_accuse_a_count():
+    played = doses(20)
+    few = [5.0] * 20
+    for place in (3, 6, 9, 12, 15, 18):
+        few = [value + (index >= place) for index, value in enumerate(few)]
+    undecided = judge_count(series(few, played), 0)
+    assert undecided.verdict is Verdict.UNDECIDED
+    assert "wanders" in undecided.evidence
+    one_more = [value + (index >= 10) for index, value in enumerate(few)]
+    assert judge_count(series(one_more, played), 0).verdict is Verdict.LEAK

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from leakcheck import config
+from leakcheck import config, project
 from leakcheck.errors import UsageError
 
 SERVER = """
@@ -26,7 +26,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler)
 
 def merged(tmp_path, text, **given):
     (tmp_path / "pyproject.toml").write_text(text)
-    return config.merged(config.Options(**given), tmp_path / "pyproject.toml")
+    return project.merged(config.Options(**given), tmp_path / "pyproject.toml")
 
 
 def test_every_option_can_stand_in_pyproject(tmp_path):

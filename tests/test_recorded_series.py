@@ -73,14 +73,18 @@ def test_every_planted_leak_of_a_count_is_found_with_its_rate(run):
         if not leaks or kind not in COUNTED:
             continue
         judgement = found[COUNTED[kind]]
-        assert judgement.verdict is Verdict.LEAK, behaviour
         first = len(mine) // 3
         key = COUNTED[kind]
+        rises = sum(after[key] > before[key] for before, after in pairwise(mine[first:]))
+        if rises < 7:  # too few for the sign test: then it must not be called clean either
+            assert judgement.verdict is Verdict.UNDECIDED, behaviour
+            continue
+        assert judgement.verdict is Verdict.LEAK, behaviour
         measured = (mine[-1][key] - mine[first][key]) / (mine[-1]["ops"] - mine[first]["ops"])
         assert judgement.rate.value == pytest.approx(measured, rel=0.1), behaviour
         assert judgement.rate.value == pytest.approx(1 / int(every), rel=1.0), behaviour  # drawn at random
         checked += 1
-    assert checked >= 11
+    assert checked >= 9
 
 
 @pytest.mark.parametrize("run", ["r2", "r3"])

@@ -62,7 +62,7 @@ def attribute(series: Series, first: int) -> Attribution:
     played = np.array([series.operations[index] for index in used], dtype=float).reshape(len(used), len(series.kinds))
     kinds: list[str | None] = list(series.kinds)
     if len(used) < len(kinds) + 3 or np.linalg.matrix_rank(played) < len(kinds):
-        played, kinds = played.sum(axis=1, keepdims=True), [_ALL if len(kinds) != 1 else kinds[0]]
+        played, kinds = played.sum(axis=1, keepdims=True), [ALL if len(kinds) != 1 else kinds[0]]
     has_quiet = bool((played.sum(axis=1) == 0).any())
     design = np.column_stack([played, seconds]) if has_quiet else played
     causes = [*kinds, None] if has_quiet else kinds
@@ -71,7 +71,7 @@ def attribute(series: Series, first: int) -> Attribution:
     return _shares(design, growth, causes)
 
 
-_ALL = "*"
+ALL = "*"
 """Stands for all operations together; never shown."""
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakcheck.detect import Judgement, amount
-from leakcheck.detect.attribution import attribute
+from leakcheck.detect.attribution import ALL, attribute
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
 from leakcheck.model.series import Series
 
@@ -144,7 +144,7 @@ def _leak(series: Series, first: int, rate: Rate, detectable: Detectable) -> Jud
     owner = attribution.owner
     owned = attribution.rate(series.resource.unit)
     timed = owner is not None and owner.cause is None
-    operation = None if owner is None or owner.cause == "*" else owner.cause
+    operation = None if owner is None or owner.cause == ALL else owner.cause
     rise, unit = series.values[-1] - series.values[first], series.resource.unit
     evidence = (
         f"Rose by {amount(rise, unit)} over the judged rounds, from block to block and in the later half as fast as "
