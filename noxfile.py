@@ -67,7 +67,7 @@ def tests(session: nox.Session) -> None:
 def tests_other(session: nox.Session) -> None:
     """Run the quick tests on the other Pythons that are found here."""
     _install_for_tests(session)
-    session.run("pytest", "-m", "not slow", *session.posargs)
+    session.run("pytest", "-m", "not slow and not browser", *session.posargs)
 
 
 @nox.session

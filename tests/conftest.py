@@ -1,6 +1,7 @@
 """What several test files need."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,15 @@ PROGRAMS = Path(__file__).parent / "programs"
 def _own_scripts_first():
     """Let commands such as leakcheck, mimo-server, npx be found where this Python has them."""
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_as_in_a_terminal():
+    """A background shell, nohup or a CI runner may hand SIGINT and SIGHUP down as ignored, and children inherit it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGINT, before[0])
+    signal.signal(signal.SIGHUP, before[1])
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def opened(tmp_path):
                 grace_seconds=grace,
             )
 
-        target = stack.enter_context(start_copy())
+        target = stack.enter_context(start_copy(environment={"TMPDIR": str(tmp_path)}))
         driver = StdioDriver(plan, secrets, start_copy)
         stack.callback(driver.close)
         return driver, target, driver.open(target)
@@ -416,3 +416,18 @@ def test_an_error_is_what_must_come_where_it_is_expected():
     assert "isError" in failure(flagged, Expect.RESULT)
     assert failure(result, Expect.RESULT) is None
     assert failure({"id": 1}, Expect.RESULT) is not None
+
+
+def test_pipes_closed_by_an_interrupted_owner_end_the_conversation_without_a_traceback(capfd):
+    (unread, stdin), (stdout, unwritten) = os.pipe(), os.pipe()
+    ours, theirs = os.fdopen(stdin, "wb", 0), os.fdopen(stdout, "rb", 0)
+    conversation = Conversation(ours, theirs)
+    ours.close()
+    theirs.close()
+    conversation.post(b"{}\n")  # rings the bell: the thread looks at its pipes again
+    job = conversation.play(Job([Operation(kind="call:x", words="x", request=encoded("x"))], seconds=5.0), lambda: None)
+    conversation.close()
+    os.close(unread)
+    os.close(unwritten)
+    assert not job.done
+    assert "Traceback" not in capfd.readouterr().err

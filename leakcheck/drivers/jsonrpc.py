@@ -8,6 +8,7 @@ without a change of thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import select
@@ -112,6 +113,19 @@ class Conversation:
             os.eventfd_write(self._bell, 1)
 
     def _run(self) -> None:
+        try:
+            self._converse()
+        except OSError as error:
+            # A signal between the start of this thread and the owner's `with` makes it close the pipes first.
+            if error.errno != errno.EBADF:
+                raise
+            self.ended = "was closed by its owner"
+        with self._lock:
+            self._finish()
+        self._silent.set()
+        self.cpu_seconds = time.thread_time()
+
+    def _converse(self) -> None:
         while not self._closing and self.ended is None:
             self._fill()
             self._flush()
@@ -123,10 +137,6 @@ class Conversation:
                 elif descriptor == self._bell:
                     os.eventfd_read(self._bell)
             self._expire()
-        with self._lock:
-            self._finish()
-        self._silent.set()
-        self.cpu_seconds = time.thread_time()
 
     def _patience_ms(self) -> float | None:
         job = self._job
