@@ -7,6 +7,7 @@ import types
 import typing
 from collections.abc import Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,7 +16,7 @@ import pytest
 from leakcheck.model.audit import SCHEMA, Audit, Tool
 from leakcheck.model.finding import Finding, Verdict
 from leakcheck.model.plan import AuditPlan, DriverKind
-from leakcheck.model.wire import to_wire
+from leakcheck.model.wire import from_wire, to_wire
 
 SCHEMA_FILE = resources.files("leakcheck").joinpath("schema/audit.schema.json")
 DOCUMENT: dict[str, Any] = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
@@ -176,3 +177,17 @@ def test_a_document_that_lacks_a_key_of_today_is_refused(key):
     del document[key]
     with pytest.raises(jsonschema.ValidationError, match=f"'{key}' is a required property"):
         jsonschema.Draft202012Validator(DOCUMENT).validate(document)
+
+
+COMMITTED = sorted((Path(__file__).parent.parent / "reports").glob("*/*/audit.json"))
+
+
+def test_there_is_committed_evidence():
+    assert COMMITTED
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_an_audit_that_is_committed_as_evidence_fits_the_schema_and_can_be_read(path):
+    document = json.loads(path.read_text())
+    jsonschema.Draft202012Validator(DOCUMENT).validate(document)
+    assert from_wire(Audit, document).verdict.value == document["verdict"]
