@@ -123,7 +123,7 @@ def _objections(work: NDArray[np.float64], floors: NDArray[np.float64], slope: _
         found.append(
             f"{_FEWEST_TO_ACCUSE} floors are needed to call a rise of memory a leak, and there are {len(floors)}"
         )
-    minima = [float(block.min()) for block in np.array_split(floors, _BLOCKS)]
+    minima = [float(np.min(block)) for block in np.array_split(floors, _BLOCKS)]
     if any(after <= before for before, after in pairwise(minima)):
         found.append("its lowest floors did not rise throughout")
     half = len(floors) // 2
@@ -132,7 +132,7 @@ def _objections(work: NDArray[np.float64], floors: NDArray[np.float64], slope: _
     if late < _LATE_OVER_EARLY * early:
         found.append("it slowed down")
     increments, rise = np.diff(floors), float(floors[-1] - floors[0])
-    if rise > 0 and float(increments.max()) > _LARGEST_JUMP * rise:
+    if rise > 0 and float(np.max(increments)) > _LARGEST_JUMP * rise:
         found.append("one jump makes up most of it")
     if slope.low <= 0:
         found.append("its slope cannot be told from zero")
@@ -176,7 +176,7 @@ def _undecided(
 def _clean(
     series: Series, first: int, floors: NDArray[np.float64], objections: tuple[str, ...], detectable: Detectable
 ) -> Judgement:
-    low, high, rise = float(floors.min()), float(floors.max()), float(floors[-1] - floors[0])
+    low, high, rise = float(np.min(floors)), float(np.max(floors)), float(floors[-1] - floors[0])
     unit = series.resource.unit
     peaks = [peak for peak in series.peaks[first:] if peak > 0]
     totals = series.totals[first:]
