@@ -45,7 +45,7 @@ def judge_count(series: Series, first: int) -> Judgement:
     if rises < _FEWEST_RISES or not _separated(floors):
         return _no_trend(series, first, increments)
     attribution = attribute(series, first)
-    if _stopped(series, first, increments):
+    if _stopped(series, first):
         return _plateau(series, first, increments)
     if _late_over_early(series, first, attribution) < _slowing(rise):
         evidence = (
@@ -125,8 +125,7 @@ def _since_last_rise(series: Series, first: int) -> tuple[int, float, float]:
     return rises, until, work - until
 
 
-def _stopped(series: Series, first: int, increments: list[float]) -> bool:
-    del increments
+def _stopped(series: Series, first: int) -> bool:
     rises, until, after = _since_last_rise(series, first)
     return until > 0 and math.exp(-rises * after / until) < _STOPPED
 
