@@ -6,31 +6,31 @@ import datetime as dt
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import psutil
 
-from leakcheck import __version__
-from leakcheck.drivers import Driver, Opened, Played
+from leakcheck import __version__, abandoning, confirming
+from leakcheck.drivers import Driver, Opened
 from leakcheck.endings import STOP
 from leakcheck.errors import TargetDied, TargetError
-from leakcheck.limits import limits
 from leakcheck.model.audit import SCHEMA
-from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planned, Ready, TargetInfo, Warned
-from leakcheck.model.plan import AuditPlan
-from leakcheck.model.reading import Process
+from leakcheck.model.event import Copy, Ended, Event, Left, Planned, Ready, TargetInfo, Warned
+from leakcheck.model.kinds import without_era
+from leakcheck.model.plan import AuditPlan, DriverKind
 from leakcheck.pace import costs, near_limits, round_seconds
-from leakcheck.peaks import Peaks
+from leakcheck.rounds import Rounds
 from leakcheck.schedule import Schedule, Step, pilot
-from leakcheck.settle import settle, stirring
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
+from leakcheck.verdicts import suspected
 
 _COPIES_SHARE = 0.25
 """Of the budget, for starting and ending further copies of the server."""
 _LEAST_FOR_COPIES = 5.0
-_SETTLE_SECONDS = 2.0
+_LEAST_FOR_ROUNDS = 0.5
+"""Of the budget: a long idle time of sessions takes its seconds beyond it rather than from the judged rounds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,48 +94,60 @@ def _run(parts: Parts, experiment: Experiment) -> None:
 
 
 class Experiment:
-    """One target, one driver, and the rounds between them."""
+    """One target, one driver, and what is played in which order."""
 
     def __init__(self, parts: Parts, target: Target) -> None:
-        self._parts, self._plan, self._target = parts, parts.plan, target
-        self._driver, self._looker = parts.driver, parts.looker(target)
-        self._done: dict[str, int] = {}
-        self._floors: list[Floor] = []
+        self._plan, self._command, self._target, self._driver = parts.plan, parts.command, target, parts.driver
+        self._looker, self._write = parts.looker(target), parts.write
+        self._rounds = Rounds(parts.plan, target, parts.driver, self._looker, parts.write)
+        self._ready: Ready | None = None
         self._kinds: tuple[str, ...] = ()
-        self._played: list[tuple[Played, float]] = []
-        self._cpu_at_start = 0.0
-        self._cpu_used = 0.0
-        """At the last floor: after it the driver's processes are gone, and their times with them."""
-        self.is_open = False
+        self._apart: tuple[str, ...] = ()
+        self._stopped_early = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the target has answered."""
+        return self._ready is not None
 
     def open(self) -> None:
         """Wait for the first answer and say what will be played."""
         begun = time.monotonic()
         opened = self._driver.open(self._target)
         self._looker.start_clock()
-        self._cpu_at_start = self._cpu()
-        self._kinds = opened.operations
-        self._parts.write(
-            Ready(target=self._info(opened, time.monotonic() - begun), resources=self._looker.new_resources())
-        )
-        self.is_open = True
+        self._kinds, self._apart = opened.operations, opened.apart
+        ready = Ready(target=self._info(opened, time.monotonic() - begun), resources=self._looker.new_resources())
+        self._write(ready)
+        self._ready = ready
         for warning in opened.warnings:
-            self._parts.write(Warned(message=warning))
-        self._floor(Step(phase=Phase.PILOT, doses={}), Played(done={}), {}, 0.0)
+            self._write(Warned(message=warning))
+        self._rounds.begin((*self._kinds, *self._apart))
 
     def play(self) -> None:
-        """Play the pilot, then as many rounds as the budget allows, then the copies."""
+        """Play the pilot, as many rounds as fit, the suspects alone, sessions to abandon, and the copies."""
         if self._kinds:
             for step in pilot(self._kinds, self._plan.operations):
-                self._round(step)
-        has_copies = self._plan.driver.value == "stdio" and self._plan.command is not None
+                self._rounds.take(step)
+        has_copies = self._plan.driver is DriverKind.STDIO and self._plan.command is not None
+        abandonment = abandoning.planned(self._plan, self._session_seconds()) if self._apart else None
         until = self._plan.budget_seconds * (1 - _COPIES_SHARE if has_copies else 1.0)
-        self._rounds(until)
+        if abandonment is not None:
+            until = max(_LEAST_FOR_ROUNDS * self._plan.budget_seconds, until - abandonment.seconds * len(self._apart))
+        suspects = self._judged_rounds(until)
+        self._confirm(suspects, until)
+        if abandonment is not None:
+            for kind in self._apart:
+                self._take_all(abandonment.steps(kind))
         if has_copies:
             self._copies()
 
-    def _rounds(self, until: float) -> None:
-        """Play the scheduled rounds while there is time for one more and no limit is near."""
+    def _session_seconds(self) -> float:
+        """Wall time that opening one session adds to a round, as the pilot's sessions show."""
+        known = costs(self._kinds, self._rounds.played, self._rounds.floors).seconds_per_operation
+        return max((cost for kind, cost in known.items() if without_era(kind) == "session"), default=0.0)
+
+    def _judged_rounds(self, until: float) -> tuple[str, ...]:
+        """Play the scheduled rounds while there is time for one more; return who is suspected by the end of them."""
         schedule = Schedule(
             self._kinds,
             until - self._looker.elapsed(),
@@ -143,13 +155,46 @@ class Experiment:
             operations=self._plan.operations,
             seed=self._plan.seed,
         )
-        while step := schedule.next(costs(self._kinds, self._played, self._floors), until - self._looker.elapsed()):
-            if self._plan.rounds is None and self._looker.elapsed() + round_seconds(self._floors) > until:
+        floors = self._rounds.floors
+        ask_at = until * (1 - confirming.SHARE)
+        while step := schedule.next(costs(self._kinds, self._rounds.played, floors), until - self._looker.elapsed()):
+            if self._plan.rounds is None:
+                if self._looker.elapsed() > ask_at:
+                    if suspects := self._suspects():
+                        return suspects
+                    ask_at = until
+                if self._looker.elapsed() + round_seconds(floors) > until:
+                    return ()
+            self._take_all([step])
+            if self._stopped_early:
+                return ()
+        return self._suspects()
+
+    def _suspects(self) -> tuple[str, ...]:
+        return () if self._ready is None else suspected(self._plan, self._ready, self._rounds.floors)
+
+    def _confirm(self, suspects: tuple[str, ...], until: float) -> None:
+        """Play each suspect alone, and all but them, in turn; nothing where there is only one kind to suspect."""
+        if not suspects or len(self._kinds) < 2:
+            return
+        played = 0
+        while played < (confirming.CYCLES if self._plan.rounds else confirming.FEWEST_CYCLES) or (
+            self._plan.rounds is None and self._looker.elapsed() < until
+        ):
+            self._take_all(confirming.cycle(suspects, self._kinds, self._rounds.floors))
+            played += 1
+            if self._stopped_early:
                 return
-            self._round(step)
-            if near := near_limits(self._floors):
-                self._parts.write(Warned(message=f"Stopped early, before a limit is hit: {'; '.join(near)}."))
+
+    def _take_all(self, steps: Iterable[Step]) -> None:
+        """Take rounds one after the other, until a limit comes near."""
+        for step in steps:
+            if self._stopped_early:
                 return
+            self._rounds.take(step)
+            if near := near_limits(self._rounds.floors):
+                self._write(Warned(message=f"Stopped early, before a limit is hit: {'; '.join(near)}."))
+                self._stopped_early = True
 
     def _copies(self) -> None:
         """Start and end further copies. One that cannot be started leaves its kinds unjudged, and the rest stands."""
@@ -157,9 +202,9 @@ class Experiment:
         left = max(_LEAST_FOR_COPIES, whole * _COPIES_SHARE)
         try:
             for copy in self._driver.copies(left):
-                self._parts.write(copy)
+                self._write(copy)
         except TargetError as error:
-            self._parts.write(Warned(message=str(error)))
+            self._write(Warned(message=str(error)))
 
     def stop(self) -> None:
         """End the target as its owner would, and note what outlives it."""
@@ -167,7 +212,7 @@ class Experiment:
             return
         begun = time.monotonic()
         left = self._target.end(self._plan.grace_seconds)
-        self._parts.write(
+        self._write(
             Copy(
                 operation=STOP,
                 number=0,
@@ -181,73 +226,15 @@ class Experiment:
         return Ended(
             how=how,
             wall_seconds=self._looker.elapsed() if self.is_open else 0.0,
-            auditor_cpu_seconds=self._cpu_used,
+            auditor_cpu_seconds=self._rounds.cpu_seconds,
             looking_cpu_seconds=self._looker.cpu_seconds,
         )
-
-    def _round(self, step: Step) -> None:
-        begun = time.monotonic()
-        if step.phase is Phase.QUIET:
-            time.sleep(step.quiet_seconds)
-            self._floor(step, Played(done={}), {}, time.monotonic() - begun)
-            return
-        peaks = Peaks(self._target.members())
-        played = self._driver.play(step.doses)
-        seconds = time.monotonic() - begun
-        if played.problem and not any(floor.failed for floor in self._floors):
-            self._parts.write(Warned(message=f"First failed operation: {played.problem}"))
-        self._played.append((played, seconds))
-        self._floor(step, played, peaks.highest(), seconds)
-
-    def _floor(self, step: Step, played: Played, peaks: Mapping[str, float], seconds: float) -> None:
-        """Settle, look, and write the round down."""
-        before_undo: dict[str, float] = {}
-        if self._plan.tools.undo and played.done:
-            settle(lambda: stirring(self._target.members), _SETTLE_SECONDS)
-            before_undo = _totals(self._looker, self._target.members())
-            self._driver.undo()
-        settled = settle(lambda: stirring(self._target.members), _SETTLE_SECONDS)
-        members = self._target.members()
-        if not members:
-            raise TargetDied(_death(self._target))
-        snapshot = self._looker.snapshot(members)
-        for kind, count in played.done.items():
-            self._done[kind] = self._done.get(kind, 0) + count
-        floor = Floor(
-            round=len(self._floors),
-            phase=step.phase,
-            operations={kind: self._done.get(kind, 0) for kind in self._kinds},
-            planned=dict(step.doses),
-            failed={kind: count for kind, count in played.failed.items() if count},
-            load_seconds=seconds,
-            settle_seconds=settled.seconds,
-            settled=settled.stopped,
-            loaded=peaks,
-            before_undo=before_undo,
-            snapshot=snapshot,
-            resources=self._looker.new_resources(),
-            limits=limits(snapshot),
-        )
-        self._floors.append(floor)
-        self._cpu_used = self._cpu() - self._cpu_at_start
-        self._parts.write(floor)
-
-    def _cpu(self) -> float:
-        """CPU seconds of this process and the driver's."""
-        total = time.process_time() + self._driver.cpu_seconds
-        for pid in self._driver.processes():
-            try:
-                times = psutil.Process(pid).cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            total += times.user + times.system
-        return total
 
     def _info(self, opened: Opened, seconds: float) -> TargetInfo:
         root = self._target.root
         return TargetInfo(
             name=self._plan.name,
-            command=self._parts.command or (root.command,),
+            command=self._command or (root.command,),
             pid=root.pid,
             started=root.started,
             server=opened.server,
@@ -256,26 +243,9 @@ class Experiment:
             operations=opened.operations,
             not_played=opened.not_played,
             writes=opened.writes,
+            apart=opened.apart,
             root=root,
         )
-
-
-def _totals(looker: Looker, members: tuple[Process, ...]) -> dict[str, float]:
-    snapshot = looker.snapshot(members)
-    totals = {reading.resource: reading.value for reading in snapshot.tree}
-    for one in snapshot.processes:
-        for name, value in one.values.items():
-            totals[name] = totals.get(name, 0.0) + value
-    return totals
-
-
-def _death(target: Target) -> str:
-    code = target.exit_code()
-    how = "is gone" if code is None else f"ended with signal {-code}" if code < 0 else f"ended with exit code {code}"
-    last = "\n".join(target.last_lines())
-    return f"The target {how} in the middle of the audit; what was seen until then is kept." + (
-        f" Its last lines:\n{last}" if last else " It printed nothing."
-    )
 
 
 def _environment() -> dict[str, str | int | float]:

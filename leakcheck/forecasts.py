@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from leakcheck.detect import Judgement
+from leakcheck.detect.attribution import work_of
 from leakcheck.model.event import Limit
 from leakcheck.model.finding import Forecast, Per, Verdict
+from leakcheck.model.kinds import ALL
 from leakcheck.model.series import Series
 
 _WHAT_HAPPENS = {
@@ -49,9 +51,7 @@ def forecast(judgement: Judgement, series: Series, first: int, limits: tuple[Lim
 
 def _pace(series: Series, first: int, operation: str | None) -> float:
     """Operations a second, of one kind or of all."""
-    rows = series.operations[first + 1 :]
-    column = None if operation is None else series.kinds.index(operation)
-    done = sum(sum(row) if column is None else row[column] for row in rows)
+    done = sum(work_of(series, index, operation or ALL) for index in range(first + 1, len(series.values)))
     seconds = series.seconds[-1] - series.seconds[first]
     return done / seconds if seconds > 0 else 0.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from leakcheck.model.event import Floor, Phase
 from leakcheck.model.reading import Holder, ProcessReadings, Resource
@@ -35,6 +35,19 @@ def first_judged(floors: Sequence[Floor]) -> int:
         if floor.phase in (Phase.MAIN, Phase.QUIET):
             return max(0, index - 1)
     return max(0, len(floors) - 1)
+
+
+def end_of_judged(floors: Sequence[Floor]) -> int:
+    """Index after the last judged floor: from here on suspects are played alone, or sessions abandoned."""
+    return next((index for index, floor in enumerate(floors) if floor.phase in _APART), len(floors))
+
+
+def end_of_confirming(floors: Sequence[Floor]) -> int:
+    """Index after the last floor before sessions are abandoned."""
+    return next((index for index, floor in enumerate(floors) if floor.phase is Phase.ABANDON), len(floors))
+
+
+_APART = (Phase.CONFIRM, Phase.ABANDON, Phase.WAIT)
 
 
 def tracks(resources: Sequence[Resource], floors: Sequence[Floor]) -> dict[str, Track]:
@@ -76,6 +89,20 @@ def series_of(track: Track, floors: Sequence[Floor], kinds: Sequence[str]) -> Se
         breaks=tuple(index for index, broken in enumerate(track.broken) if broken),
         peaks=peaks if any(peaks) else (),
         before_undo=undone if any(floor.before_undo for floor in floors) else (),
+    )
+
+
+def up_to(series: Series, end: int) -> Series:
+    """Return the first `end` floors of a series."""
+    return replace(
+        series,
+        values=series.values[:end],
+        totals=series.totals[:end],
+        operations=series.operations[:end],
+        seconds=series.seconds[:end],
+        breaks=tuple(index for index in series.breaks if index < end),
+        peaks=series.peaks[:end],
+        before_undo=series.before_undo[:end],
     )
 
 

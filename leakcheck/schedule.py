@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from leakcheck.doses import signs
 from leakcheck.model.event import Phase
 
 PILOT_ROUNDS = 3
@@ -19,6 +19,9 @@ _MOST_DOSE = 400
 """Half of plain HTTP requests open a connection of their own: 50 such rounds leave 10,000 in TIME_WAIT, of 28,000."""
 _FASTEST_RISE = 2.0
 """A dose may double from one round to the next: what an operation costs may depend on how many there are."""
+_SWING = 0.5
+"""Doses lie so far above or below their mean, as a share of it: far enough to tell kinds apart, and each still works
+in every round."""
 _QUIET_EVERY = 7
 """One judged round in seven plays nothing, so that growth by time shows."""
 
@@ -54,8 +57,8 @@ class Schedule:
     """Gives one round after the other: a third of warm-up, then the judged ones.
 
     Every round each kind gets the same share of what time is left, so a server that slows down as it is used gets
-    smaller doses, not fewer rounds. Doses are drawn at a half or one and a half of that: they form a matrix of full
-    rank, and growth can be put down to a kind.
+    smaller doses, not fewer rounds. Doses are a half or one and a half of that, by the plan of `doses.signs`: growth
+    can be put down to a kind.
     """
 
     def __init__(
@@ -68,7 +71,7 @@ class Schedule:
         self._warm_up = max(1, self._count // 3)
         self._index = 0
         self._base: dict[str, int] = dict.fromkeys(kinds, _PILOT_DOSE)
-        self._draw = random.Random(seed)  # noqa: S311 - a plan of doses, not a secret
+        self._signs = signs(len(kinds), seed)
 
     def next(self, costs: Costs, seconds_left: float) -> Step | None:
         """Return the next round, or None after the last."""
@@ -81,7 +84,8 @@ class Schedule:
         if judged >= 0 and (not self._kinds or judged % _QUIET_EVERY == _QUIET_EVERY - 1):
             return Step(phase=Phase.QUIET, doses={}, quiet_seconds=min(load_seconds, _ROUND_SECONDS))
         self._base = {kind: self._dose(kind, load_seconds, left, costs) for kind in self._kinds}
-        doses = {kind: max(1, round(dose * self._draw.choice((0.5, 1.5)))) for kind, dose in self._base.items()}
+        drawn = zip(self._base.items(), next(self._signs), strict=True)
+        doses = {kind: max(1, round(dose * (1 + _SWING * sign))) for (kind, dose), sign in drawn}
         return Step(phase=Phase.WARM_UP if judged < 0 else Phase.MAIN, doses=doses)
 
     def _dose(self, kind: str, load_seconds: float, rounds_left: int, costs: Costs) -> int:

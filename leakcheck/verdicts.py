@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
+from leakcheck import abandoning, conduct
+from leakcheck.confirming import MOST_SUSPECTS
 from leakcheck.detect import Judgement
+from leakcheck.detect.confirmation import confirm
 from leakcheck.detect.counts import judge_count
 from leakcheck.detect.levels import judge_level
 from leakcheck.detect.overall import overall
@@ -15,10 +18,20 @@ from leakcheck.detect.stored import name_stored
 from leakcheck.endings import judge_endings
 from leakcheck.errors import LeakcheckError
 from leakcheck.forecasts import forecast
-from leakcheck.history import Track, first_judged, operations_by_round, series_of, tracks
+from leakcheck.history import (
+    Track,
+    end_of_confirming,
+    end_of_judged,
+    first_judged,
+    operations_by_round,
+    series_of,
+    tracks,
+    up_to,
+)
 from leakcheck.model.audit import SCHEMA, Audit, Round, Tool, Value
 from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Phase, Planned, Ready, Warned
 from leakcheck.model.finding import Finding, Forecast, Shape, Suspect, Verdict
+from leakcheck.model.kinds import is_part_of, without_era
 from leakcheck.model.plan import AuditPlan
 from leakcheck.model.reading import Resource, Statistic
 from leakcheck.model.series import Series
@@ -39,11 +52,12 @@ def conclude(events: Sequence[Event]) -> Audit:
     findings = (
         *_judge_tracks(planned.plan, ready, floors, followed, limits),
         *_judge_unread(planned.plan, resources, floors, followed),
+        *(_finding(planned.plan, *judged, None) for judged in abandoning.judge(planned.plan, resources, floors)),
         *(_finding(planned.plan, *judged, None) for judged in judge_endings(planned.plan.driver, copies)),
     )
     return Audit(
         schema=SCHEMA,
-        tool=_tool(planned, floors, ended),
+        tool=conduct.tool(planned, floors, ended),
         at=planned.at,
         environment=planned.environment,
         plan=planned.plan,
@@ -52,19 +66,31 @@ def conclude(events: Sequence[Event]) -> Audit:
         rounds=_rounds(floors, followed),
         copies=copies,
         limits=limits,
-        verdict=_overall(findings, _required(planned.plan, followed), ended),
+        verdict=_overall(findings, _required(planned.plan, followed), ended, floors),
         warnings=tuple(event.message for event in events if isinstance(event, Warned))
-        + _own_warnings(floors, ended)
+        + conduct.warnings(floors, ended)
         + _unmatched(planned.plan, resources),
         findings=tuple(sorted(findings, key=_order)),
     )
 
 
-def _overall(findings: Sequence[Finding], required: frozenset[str], ended: Ended | None) -> Verdict:
-    """Never call an audit clean that did not run to its end."""
+def _overall(
+    findings: Sequence[Finding], required: frozenset[str], ended: Ended | None, floors: Sequence[Floor]
+) -> Verdict:
+    """Never call an audit clean that did not run to its end, or whose load fell far behind what was planned."""
     verdict = overall(findings, required)
-    finished = ended is not None and ended.how == "finished"
-    return verdict if finished or verdict is not Verdict.CLEAN else Verdict.UNDECIDED
+    whole = ended is not None and ended.how == "finished" and not conduct.fell_behind(floors)
+    return verdict if whole or verdict is not Verdict.CLEAN else Verdict.UNDECIDED
+
+
+def suspected(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> tuple[str, ...]:
+    """Return the operations that what leaks so far is put down to, at most three: those worth playing alone."""
+    followed = tracks(_resources(ready, floors), floors)
+    leaks = [one for one in _judge_tracks(plan, ready, floors, followed, ()) if one.verdict is Verdict.LEAK]
+    named = [one.operation for one in leaks if one.operation is not None]
+    shared = [suspect.holder for one in leaks if one.operation is None for suspect in one.suspects]
+    among = [without_era(holder) for holder in shared if holder in ready.target.operations]
+    return tuple(dict.fromkeys((*named, *among)))[:MOST_SUSPECTS]
 
 
 _SEVERITY = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.CLEAN, Verdict.NOT_JUDGED)
@@ -101,15 +127,17 @@ def _judge_tracks(
 ) -> list[Finding]:
     if ready is None or not floors:
         return []
-    first = first_judged(floors)
+    first, end = first_judged(floors), end_of_judged(floors)
     found = []
     for name, track in followed.items():
         if not (track.seen and track.resource.judged) or _matches(name, plan.exclude):
             continue
-        series = series_of(track, floors, ready.target.operations)
+        whole = series_of(track, floors, ready.target.operations)
+        series = up_to(whole, end)
         judgement = _judge(series, first, ready.target.writes, undo=bool(plan.tools.undo))
+        judgement = confirm(judgement, up_to(whole, end_of_confirming(floors)), first, end)
         if judgement.verdict is Verdict.LEAK:
-            blamed = (*_suspects(name, followed, first), *judgement.suspects)
+            blamed = (*_suspects(name, followed, first, end - 1), *judgement.suspects)
             judgement = replace(judgement, suspects=blamed)
         found.append(_finding(plan, track.resource, judgement, forecast(judgement, series, first, limits)))
     return found
@@ -121,7 +149,7 @@ def _judge(series: Series, first: int, writes: Sequence[str], *, undo: bool) -> 
     judgement = judge_count(series, first) if counted else judge_level(series, first)
     judgement = name_stored(judgement, series, first)
     stores = series.resource.name.startswith(("metric.", "memory.", "files."))
-    if judgement.verdict is Verdict.LEAK and stores and judgement.operation in writes and not undo:
+    if judgement.verdict is Verdict.LEAK and stores and _writes(judgement, writes) and not undo:
         return replace(
             judgement,
             verdict=Verdict.UNDECIDED,
@@ -130,6 +158,10 @@ def _judge(series: Series, first: int, writes: Sequence[str], *, undo: bool) -> 
             "what it stores: name the tool that deletes it with --undo.",
         )
     return judgement
+
+
+def _writes(judgement: Judgement, writes: Sequence[str]) -> bool:
+    return judgement.operation is not None and any(is_part_of(kind, judgement.operation) for kind in writes)
 
 
 def _finding(plan: AuditPlan, resource: Resource, judgement: Judgement, ahead: Forecast | None) -> Finding:
@@ -154,19 +186,19 @@ _SECOND_VIEWS = {"fds.socket": "sockets.", "fds.file": "files.deleted"}
 """Where a resource's pieces have better names than in the resource itself."""
 
 
-def _suspects(name: str, followed: dict[str, Track], first: int) -> tuple[Suspect, ...]:
-    """Name the roles and holders that grew since the first judged floor, largest first."""
+def _suspects(name: str, followed: dict[str, Track], first: int, last: int) -> tuple[Suspect, ...]:
+    """Name the roles and holders that grew over the judged floors, largest first."""
     track = followed[name]
     views = [track, *(other for key, other in followed.items() if key.startswith(_SECOND_VIEWS.get(name, "\0")))]
     grown: dict[str, float] = {}
     for view in views:
-        for holder, gain in _gains(view, first).items():
+        for holder, gain in _gains(view, first, last).items():
             grown[holder] = grown.get(holder, 0.0) + gain
     if len(grown) > 1 and name.removeprefix("fds.") in grown:
         del grown[name.removeprefix("fds.")]
     blamed = sorted(((gain, holder) for holder, gain in grown.items() if gain > 0), reverse=True)[:3]
     suspects = [Suspect(holder=holder, proof=f"{gain:+,.0f} over the judged rounds") for gain, holder in blamed]
-    now, was = track.roles[-1], track.roles[first]
+    now, was = track.roles[last], track.roles[first]
     by_role = sorted(((value - was.get(role, 0.0), role) for role, value in now.items()), reverse=True)
     if by_role and by_role[0][0] > 0 and len(now) > 1:
         gain, role = by_role[0]
@@ -174,9 +206,9 @@ def _suspects(name: str, followed: dict[str, Track], first: int) -> tuple[Suspec
     return tuple(suspects)
 
 
-def _gains(track: Track, first: int) -> dict[str, float]:
+def _gains(track: Track, first: int, last: int) -> dict[str, float]:
     was = {holder.name: holder.count for holder in track.holders[first]}
-    return {holder.name: holder.count - was.get(holder.name, 0.0) for holder in track.holders[-1]}
+    return {holder.name: holder.count - was.get(holder.name, 0.0) for holder in track.holders[last]}
 
 
 def _judge_unread(
@@ -195,7 +227,7 @@ def _judge_unread(
 
 
 def _rounds(floors: Sequence[Floor], followed: dict[str, Track]) -> tuple[Round, ...]:
-    shown = {first_judged(floors), len(floors) - 1} if floors else set()
+    shown = {first_judged(floors), end_of_judged(floors) - 1} if floors else set()
     played = operations_by_round(floors)
     return tuple(
         Round(
@@ -224,37 +256,6 @@ def _rounds(floors: Sequence[Floor], followed: dict[str, Track]) -> tuple[Round,
         )
         for index, floor in enumerate(floors)
     )
-
-
-def _tool(planned: Planned, floors: Sequence[Floor], ended: Ended | None) -> Tool:
-    wall = ended.wall_seconds if ended else (floors[-1].snapshot.at_seconds if floors else 0.0)
-    costs = [floor.snapshot.cost_seconds for floor in floors]
-    return Tool(
-        name="leakcheck",
-        version=planned.version,
-        ended=ended.how if ended else "auditor killed",
-        wall_seconds=wall,
-        auditor_cpu_share=ended.auditor_cpu_seconds / wall if ended and wall else None,
-        looking_cpu_share=ended.looking_cpu_seconds / wall if ended and wall else None,
-        snapshot_ms=1e3 * median(costs) if costs else None,
-    )
-
-
-def _own_warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ...]:
-    found = []
-    restless = sum(1 for floor in floors if not floor.settled)
-    if restless:
-        found.append(f"{restless} of {len(floors)} rounds did not settle: readings still moved when the time was up.")
-    failed = sum(sum(floor.failed.values()) for floor in floors)
-    if failed:
-        done = sum(floors[-1].operations.values())
-        found.append(f"{failed} of {done} operations failed; a leak on the path of success may be hidden by it.")
-    judged = [floor for floor in floors if floor.phase in (Phase.MAIN, Phase.QUIET)]
-    if floors and not judged:
-        found.append("No round after the warm-up was finished.")
-    if ended is None:
-        found.append("The auditor was killed: this report holds what its journal had seen until then.")
-    return tuple(found)
 
 
 def _unmatched(plan: AuditPlan, resources: Sequence[Resource]) -> tuple[str, ...]:

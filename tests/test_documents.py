@@ -263,7 +263,8 @@ def blind_spots_due():
         yield path, "Probe"
     for path in sorted((ROOT / "leakcheck" / "detect").glob("[!_]*.py")):
         if path.stem != "overall":
-            yield path, {"stored": "name_stored", "attribution": "attribute"}.get(path.stem, f"judge_{path.stem[:-1]}")
+            named = {"stored": "name_stored", "attribution": "attribute", "confirmation": "confirm"}
+            yield path, named.get(path.stem, f"judge_{path.stem[:-1]}")
 
 
 @pytest.mark.parametrize(("path", "name"), list(blind_spots_due()), ids=lambda value: getattr(value, "stem", value))

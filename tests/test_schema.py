@@ -39,6 +39,12 @@ def reachable(kind: Any, found: dict[str, type]) -> dict[str, type]:
 
 KINDS = {name: kind for name, kind in reachable(Audit, {}).items() if name != "Audit"}
 RECORDS = {"Audit": Audit, **{name: kind for name, kind in KINDS.items() if dataclasses.is_dataclass(kind)}}
+ADDED_LATER = {
+    "Tool": ("load_cpu_share", "achieved_share"),
+    "AuditPlan": ("mcp_url", "locustfile", "host", "session_idle_seconds", "session_limit"),
+    "TargetInfo": ("apart",),
+}
+"""Keys of schema 1 that its first documents lack: every document written now has them, and none needs them."""
 FIELDS = [(name, field.name) for name, kind in RECORDS.items() for field in dataclasses.fields(kind)]
 
 
@@ -131,7 +137,7 @@ def test_an_object_has_the_keys_of_its_dataclass_all_required_and_more_allowed(n
     form = definition(name)
     names = [field.name for field in dataclasses.fields(RECORDS[name])]
     assert list(form["properties"]) == names
-    assert form["required"] == names
+    assert form["required"] == [one for one in names if one not in ADDED_LATER.get(name, ())]
     assert form["type"] == "object"
     assert form["additionalProperties"] is True
 

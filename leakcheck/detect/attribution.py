@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakcheck.model.finding import Per, Rate
+from leakcheck.model.kinds import ALL, is_part_of, without_era
 from leakcheck.model.series import Series
 
 _T95 = 2.0
@@ -52,7 +53,8 @@ def attribute(series: Series, first: int) -> Attribution:
 
     Ordinary least squares without intercept: growth = Σ rate_k · operations_k + rate_t · seconds. Doses differ from
     round to round by a plan of full rank, and quiet rounds tell time from work. Increments across a break are left
-    out. Where there are fewer rounds than causes, all operations together are the one cause.
+    out. Where there are fewer rounds than causes, all operations together are the one cause. What no kind owns, but one
+    kind in all protocol eras together does (`reject@2025-11-25` and `reject@2026-07-28`), is owned by `reject`.
 
     Does not see: growth that shows up only rounds after its cause; causes that act only together.
     """
@@ -60,19 +62,40 @@ def attribute(series: Series, first: int) -> Attribution:
     growth = np.array([series.values[index] - series.values[index - 1] for index in used], dtype=float)
     seconds = np.array([series.seconds[index] - series.seconds[index - 1] for index in used], dtype=float)
     played = np.array([series.operations[index] for index in used], dtype=float).reshape(len(used), len(series.kinds))
-    kinds: list[str | None] = list(series.kinds)
+    kinds: list[str] = list(series.kinds)
     if len(used) < len(kinds) + 3 or np.linalg.matrix_rank(played) < len(kinds):
         played, kinds = played.sum(axis=1, keepdims=True), [ALL if len(kinds) != 1 else kinds[0]]
+    found = _regress(played, seconds, growth, kinds)
+    in_any_era = list(dict.fromkeys(map(without_era, kinds)))
+    if found.owner is not None or len(in_any_era) == len(kinds):
+        return found
+    merged = np.column_stack([_summed(played, kinds, base) for base in in_any_era])
+    together = _regress(merged, seconds, growth, in_any_era)
+    return together if together.owner is not None else found
+
+
+def work_of(series: Series, index: int, cause: str | None) -> float:
+    """Return the operations of a round that belong to a cause; its seconds where time is the cause."""
+    if cause is None:
+        return series.seconds[index] - series.seconds[index - 1]
+    row = zip(series.kinds, series.operations[index], strict=True)
+    return float(sum(count for kind, count in row if is_part_of(kind, cause)))
+
+
+def _summed(played: NDArray[np.float64], kinds: list[str], base: str) -> NDArray[np.float64]:
+    columns = [index for index, kind in enumerate(kinds) if without_era(kind) == base]
+    return np.asarray(played[:, columns].sum(axis=1), dtype=np.float64)
+
+
+def _regress(
+    played: NDArray[np.float64], seconds: NDArray[np.float64], growth: NDArray[np.float64], kinds: list[str]
+) -> Attribution:
     has_quiet = bool((played.sum(axis=1) == 0).any())
     design = np.column_stack([played, seconds]) if has_quiet else played
-    causes = [*kinds, None] if has_quiet else kinds
-    if not len(used) > len(causes):
+    causes: list[str | None] = [*kinds, None] if has_quiet else [*kinds]
+    if not len(growth) > len(causes):
         return Attribution(shares=(), owner=None)
     return _shares(design, growth, causes)
-
-
-ALL = "*"
-"""Stands for all operations together; never shown."""
 
 
 def _shares(design: NDArray[np.float64], growth: NDArray[np.float64], causes: list[str | None]) -> Attribution:

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 
 from leakcheck.detect import Judgement
-from leakcheck.detect.attribution import ALL, Attribution, attribute
+from leakcheck.detect.attribution import Attribution, attribute, work_of
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Suspect, Verdict
+from leakcheck.model.kinds import ALL
 from leakcheck.model.series import Series
 
 FEWEST_FLOORS = 7
@@ -89,7 +90,7 @@ def _late_over_early(series: Series, first: int, attribution: Attribution) -> fl
     half = len(used) // 2
     rates = []
     for part in (used[:half], used[half:]):
-        work = sum(_work_of(series, index, owner) for index in part)
+        work = sum(_work(series, index) if owner == ALL else work_of(series, index, owner) for index in part)
         growth = sum(series.values[index] - series.values[index - 1] for index in part)
         rates.append(growth / work if work > 0 else 0.0)
     early, late = rates
@@ -99,13 +100,6 @@ def _late_over_early(series: Series, first: int, attribution: Attribution) -> fl
 def _slowing(pieces: float) -> float:
     """Return the ratio of the halves' rates that a steady Poisson leak stays above in 97 % of runs, within bounds."""
     return min(_FASTEST, max(_SLOWEST, 1 - 4 / math.sqrt(pieces)))
-
-
-def _work_of(series: Series, index: int, cause: str | None) -> float:
-    """Operations of one kind in a round; seconds where time is the cause; all work together for ALL."""
-    if cause is None:
-        return series.seconds[index] - series.seconds[index - 1]
-    return float(series.operations[index][series.kinds.index(cause)]) if cause != ALL else _work(series, index)
 
 
 def _work(series: Series, index: int) -> float:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakcheck.detect import Judgement, amount
-from leakcheck.detect.attribution import ALL, attribute
+from leakcheck.detect.attribution import attribute
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
+from leakcheck.model.kinds import ALL
 from leakcheck.model.series import Series
 
 FEWEST_FLOORS = 16

@@ -22,6 +22,8 @@ class Opened:
     protocol: str
     operations: tuple[str, ...]
     """Kinds that `play` takes, in a fixed order."""
+    apart: tuple[str, ...] = ()
+    """Further kinds that `play` takes, for a phase of their own: sessions that are abandoned."""
     not_played: tuple[NotPlayed, ...] = ()
     writes: tuple[str, ...] = ()
     """Those of `operations` that do not declare to be read-only."""
@@ -40,6 +42,8 @@ class Played:
     """By kind: summed time from request to answer."""
     problem: str | None = None
     """The first failure in words, credentials removed."""
+    cpu_seconds: float = 0.0
+    """CPU time that the load's own processes used for it; 0 where the load is a thread of the auditor."""
 
 
 class Driver(Protocol):

@@ -29,6 +29,10 @@ class Tool:
     """The part of it spent looking."""
     snapshot_ms: float | None
     """Median cost of a snapshot."""
+    load_cpu_share: float | None = None
+    """Share of one core that the load's processes used while they played the judged rounds; None without such."""
+    achieved_share: float | None = None
+    """Operations done of those planned, of the kind that fell behind most; None where nothing was planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,7 @@ class Value:
     roles: Mapping[str, float]
     """The total by role; empty for resources of the whole tree."""
     holders: tuple[Holder, ...] = ()
-    """Named pieces, on the first judged and the last round only."""
+    """Named pieces, on the first and the last judged round only."""
     peak: float | None = None
     before_undo: float | None = None
 

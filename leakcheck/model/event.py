@@ -19,6 +19,12 @@ class Phase(StrEnum):
     MAIN = "main"
     QUIET = "quiet"
     """No operations for as long as a round takes: tells growth by time from growth by operation."""
+    CONFIRM = "confirm"
+    """One suspected operation alone, or all but it."""
+    ABANDON = "abandon"
+    """Sessions opened and left, apart from everything else."""
+    WAIT = "wait"
+    """Nothing, until abandoned sessions should be gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +64,12 @@ class TargetInfo:
     ready_seconds: float
     """From start to the first answer."""
     operations: tuple[str, ...]
-    """The kinds that are played."""
+    """The kinds that are played in the judged rounds."""
     not_played: tuple[NotPlayed, ...]
     writes: tuple[str, ...] = ()
     """Those of `operations` that do not declare to be read-only: what grows with them may be what they store."""
+    apart: tuple[str, ...] = ()
+    """Kinds that are played last, in a phase of their own: `abandon`."""
     root: Process | None = None
 
 
@@ -107,6 +115,8 @@ class Floor:
     before_undo: Mapping[str, float]
     """Tree values after the load and before `--undo`; empty without it."""
     snapshot: Snapshot
+    load_cpu_seconds: float = 0.0
+    """CPU time of the load's own processes in this round."""
     resources: tuple[Resource, ...] = ()
     """Resources that appeared since the last event."""
     limits: tuple[Limit, ...] = ()

@@ -16,6 +16,12 @@ class DriverKind(StrEnum):
     """Plain requests against a URL."""
     COMMAND = "command"
     """Any command, run again and again."""
+    MCP_HTTP = "mcp_http"
+    """MCP over streamable HTTP, played by a Locust process."""
+    LOCUST = "locust"
+    """The tasks of the user's own locustfile."""
+    NONE = "none"
+    """Nothing: somebody else does (`watch`, `run`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,15 @@ class AuditPlan:
     requests: tuple[Request, ...] = ()
     drive: tuple[str, ...] = ()
     """`--drive`: the command that makes the load, split as a shell would, never run by one."""
+    mcp_url: str | None = None
+    """Of MCP over HTTP; may hold `{port}`."""
+    locustfile: str | None = None
+    host: str | None = None
+    """What the users of the locustfile speak to, if they do not say so themselves; may hold `{port}`."""
+    session_idle_seconds: float | None = None
+    """The server's declared idle time of a session; None: not declared."""
+    session_limit: int | None = None
+    """The server's declared limit of sessions at once; None: not declared."""
     metrics_url: str | None = None
     tools: ToolChoice = field(default_factory=ToolChoice)
     header_names: tuple[str, ...] = ()

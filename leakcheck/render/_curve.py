@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from leakcheck.model.audit import Audit, Round, Value
 from leakcheck.model.event import Phase
 from leakcheck.model.finding import Finding, Rate
+from leakcheck.model.kinds import ALL, is_part_of
 from leakcheck.render import _summary
 
 
@@ -48,11 +49,16 @@ class Curve:
     unit: str
 
 
+_APART = {Phase.CONFIRM, Phase.ABANDON, Phase.WAIT}
+"""Rounds of another design: the curve and its line are those of the judged rounds."""
+
+
 def curve_of(audit: Audit, finding: Finding) -> Curve | None:
     """Collect a finding's curve; None when its resource was read on fewer than two floors."""
     by_time = _summary.by_time(finding)
     operation = finding.operation
-    known = operation is not None and any(operation in one.operations for one in audit.rounds)
+    kinds = {kind for one in audit.rounds for kind in one.operations}
+    known = operation is not None and any(is_part_of(kind, operation) for kind in kinds)
     points = tuple(_points(audit.rounds, finding.resource, None if by_time else operation if known else "", by_time))
     if len(points) < 2:
         return None
@@ -82,7 +88,9 @@ def _points(rounds: tuple[Round, ...], resource: str, operation: str | None, by_
     done = 0.0
     first: Value | None = None
     for one in rounds:
-        done += one.operations.get(operation, 0) if operation else sum(one.operations.values())
+        if one.phase in _APART:
+            continue
+        done += sum(count for kind, count in one.operations.items() if is_part_of(kind, operation or ALL))
         value = one.readings.get(resource)
         if value is None:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
+from leakcheck.model.event import Phase
 from leakcheck.model.finding import Detectable, Per, Rate
 
 PLUGIN = False
@@ -12,6 +13,16 @@ PLUGIN = False
 DASH = "\u2013"
 """Between the ends of an interval; alone, for what is unknown."""
 MINUS = "\u2212"
+
+PHASES = {
+    Phase.PILOT: "pilot",
+    Phase.WARM_UP: "warm-up",
+    Phase.MAIN: "judged",
+    Phase.QUIET: "quiet",
+    Phase.CONFIRM: "confirming",
+    Phase.ABANDON: "abandoning",
+    Phase.WAIT: "waiting",
+}
 
 _BINARY = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 _MOST_DECIMALS = 6

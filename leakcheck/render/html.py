@@ -9,7 +9,7 @@ import jinja2
 from markupsafe import Markup
 
 from leakcheck.model.audit import Audit
-from leakcheck.model.event import Copy, Phase
+from leakcheck.model.event import Copy
 from leakcheck.model.finding import Finding, Verdict
 from leakcheck.render import _copies, _growth, _summary, chart, figures
 from leakcheck.render._curve import Curve, curve_of
@@ -29,7 +29,6 @@ WORDS = {
     Verdict.NOT_JUDGED: "Not judged",
 }
 
-_PHASES = {Phase.PILOT: "pilot", Phase.WARM_UP: "warm-up", Phase.MAIN: "judged", Phase.QUIET: "quiet"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,5 +144,5 @@ def _template(most: int) -> jinja2.Template:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.globals.update(copies=_copies, figures=figures, summary=_summary, words=WORDS, phases=_PHASES)
+    environment.globals.update(copies=_copies, figures=figures, summary=_summary, words=WORDS, phases=figures.PHASES)
     return environment.get_template("report.html.jinja")

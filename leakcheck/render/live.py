@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from leakcheck.model.event import Copy, Ended, Event, Floor, Phase, Planned, Ready, Warned
+from leakcheck.model.event import Copy, Ended, Event, Floor, Planned, Ready, Warned
 from leakcheck.model.plan import AuditPlan
 from leakcheck.render import _copies, figures
 from leakcheck.render._visible import visible, visible_lines
@@ -23,7 +23,6 @@ PLUGIN = False
 _REFRESH_SECONDS = 0.5
 """Twice a second: the clock runs visibly, and drawing costs under 0.5 % of a core."""
 
-_PHASES = {Phase.PILOT: "pilot", Phase.WARM_UP: "warm-up", Phase.MAIN: "judged", Phase.QUIET: "quiet"}
 
 _GONE = (OSError, ValueError, SystemExit)
 """The reader has gone: a broken pipe, a terminal hung up (EIO), a closed file; SystemExit is how rich says so."""
@@ -124,7 +123,7 @@ class Narrator:
     def _numbered(self, floor: Floor) -> str:
         about = f"/~{max(self._expected, floor.round)}" if self._expected else ""
         fixed = about.replace("~", "") if self._plan and self._plan.rounds else about
-        return f"{floor.round}{fixed} {_PHASES[floor.phase]}"
+        return f"{floor.round}{fixed} {figures.PHASES[floor.phase]}"
 
     def _figures(self, floor: Floor) -> Iterator[str]:
         """Operations, then the tree in four figures, then the time left."""

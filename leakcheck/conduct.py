@@ -1,0 +1,91 @@
+"""How the audit itself went: what it cost, whether its load kept up, and what a reader must know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from leakcheck.history import operations_by_round
+from leakcheck.model.audit import Tool
+from leakcheck.model.event import Ended, Floor, Phase, Planned
+
+_JUDGED = (Phase.MAIN, Phase.QUIET)
+_BUSY = 0.9
+"""Of a core: a load that used this much was as fast as it can be, and nobody knows whether the server was."""
+_KEPT_UP = 0.8
+"""Of the operations planned: with fewer a clean verdict is withdrawn, for the server was not worked as it was said."""
+
+
+def tool(planned: Planned, floors: Sequence[Floor], ended: Ended | None) -> Tool:
+    """Return who audited, and at what cost."""
+    wall = ended.wall_seconds if ended else (floors[-1].snapshot.at_seconds if floors else 0.0)
+    costs = [floor.snapshot.cost_seconds for floor in floors]
+    return Tool(
+        name="leakcheck",
+        version=planned.version,
+        ended=ended.how if ended else "auditor killed",
+        wall_seconds=wall,
+        auditor_cpu_share=ended.auditor_cpu_seconds / wall if ended and wall else None,
+        looking_cpu_share=ended.looking_cpu_seconds / wall if ended and wall else None,
+        snapshot_ms=1e3 * median(costs) if costs else None,
+        load_cpu_share=_load_cpu_share(floors),
+        achieved_share=_achieved(floors),
+    )
+
+
+def fell_behind(floors: Sequence[Floor]) -> bool:
+    """Whether so much of the planned load was not played that no clean verdict can rest on it."""
+    achieved = _achieved(floors)
+    return achieved is not None and achieved < _KEPT_UP
+
+
+def warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ...]:
+    """Say what weakens the verdicts."""
+    found = []
+    restless = sum(1 for floor in floors if not floor.settled)
+    if restless:
+        found.append(f"{restless} of {len(floors)} rounds did not settle: readings still moved when the time was up.")
+    played = [floor for floor in floors if floor.phase is not Phase.ABANDON]
+    failed = sum(sum(floor.failed.values()) for floor in played)
+    if failed:
+        done = sum(floors[-1].operations.values())
+        found.append(f"{failed} of {done} operations failed; a leak on the path of success may be hidden by it.")
+    if floors and not any(floor.phase in _JUDGED for floor in floors):
+        found.append("No round after the warm-up was finished.")
+    if ended is None:
+        found.append("The auditor was killed: this report holds what its journal had seen until then.")
+    return (*found, *_of_the_load(floors))
+
+
+def _of_the_load(floors: Sequence[Floor]) -> list[str]:
+    found = []
+    share, achieved = _load_cpu_share(floors), _achieved(floors)
+    if share is not None and share > _BUSY:
+        found.append(
+            f"The load itself was the bottleneck: its process used {share:.0%} of a core while it played, so the server "
+            "may not have been worked as hard as it can be."
+        )
+    if achieved is not None and fell_behind(floors):
+        found.append(
+            f"Only {achieved:.0%} of the planned operations were played in time: no clean verdict rests on that. Lower "
+            "--operations, raise --budget, or run it on a machine with a free core."
+        )
+    return found
+
+
+def _load_cpu_share(floors: Sequence[Floor]) -> float | None:
+    rounds = [floor for floor in floors if floor.phase is Phase.MAIN]
+    cpu, wall = sum(floor.load_cpu_seconds for floor in rounds), sum(floor.load_seconds for floor in rounds)
+    return cpu / wall if cpu and wall else None
+
+
+def _achieved(floors: Sequence[Floor]) -> float | None:
+    """Operations done of those planned, of the kind that fell behind most."""
+    done: dict[str, int] = {}
+    planned: dict[str, int] = {}
+    for floor, row in zip(floors, operations_by_round(floors), strict=True):
+        if floor.phase is Phase.MAIN:
+            for kind, dose in floor.planned.items():
+                planned[kind] = planned.get(kind, 0) + dose
+                done[kind] = done.get(kind, 0) + row.get(kind, 0)
+    return min((done[kind] / dose for kind, dose in planned.items() if dose), default=None)

@@ -1,0 +1,95 @@
+"""The rule for rounds of one operation alone: they confirm who causes a leak, or take the accusation back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from leakcheck.detect import Judgement, amount
+from leakcheck.detect.attribution import work_of
+from leakcheck.model.finding import Per, Shape, Verdict
+from leakcheck.model.kinds import ALL
+from leakcheck.model.series import Series
+
+_FEWEST_ROUNDS = 3
+_FEWEST_PIECES = 4.0
+"""Expected of a count: a Poisson count of this mean is 0 in 2 % of runs."""
+_NOISES = 3.0
+"""Standard deviations of what the judged rounds leave unexplained: less growth than this tells nothing."""
+_SEEN = 0.5
+"""Share of the expected growth above which it is there, below which it is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grown:
+    """What some rounds did."""
+
+    rounds: int
+    operations: float
+    growth: float
+
+
+def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Judgement:
+    """Weigh a leak's cause against rounds of it alone and rounds of all but it.
+
+    `series` covers all floors; those from `first` to before `begin` were judged, and from `begin` on come the rounds in
+    which one suspected operation was played alone, or all but the suspected ones. Growth in both, or in the first only,
+    confirms; growth in the others only clears the operation; growth in neither means that the growth has stopped, which
+    is undecided. Anything but a leak that has one operation is returned as it is, and so is one that was played alone
+    too little to tell.
+
+    Does not see: a cause that acts only together with others.
+    """
+    cause, rate = judgement.operation, judgement.rate
+    if judgement.verdict is not Verdict.LEAK or cause is None or rate is None or rate.per is not Per.OPERATION:
+        return judgement
+    rounds = [index for index in range(begin, len(series.values)) if index not in series.breaks]
+    alone = _grown(
+        series, [index for index in rounds if work_of(series, index, cause) == sum(series.operations[index])]
+    )
+    others = _grown(series, [index for index in rounds if work_of(series, index, cause) == 0])
+    noise = _noise(series, first, begin, cause, rate.value) * math.sqrt(max(1, alone.rounds))
+    expected = rate.value * alone.operations
+    least = max(_NOISES * noise, 0.0 if rate.unit == "bytes" else _FEWEST_PIECES)
+    if alone.rounds < _FEWEST_ROUNDS or expected < least:
+        return judgement
+    by_others = others.rounds > 0 and others.growth > max(least, _SEEN * expected * others.rounds / alone.rounds)
+    told = f"{_told(alone, rate.unit)} of {cause} alone"
+    if others.rounds:
+        told += f", {_told(others, rate.unit)} of the others"
+    return _weighed(judgement, told, by_it=alone.growth >= _SEEN * expected, by_others=by_others)
+
+
+def _weighed(judgement: Judgement, told: str, *, by_it: bool, by_others: bool) -> Judgement:
+    if by_it:
+        words = "Confirmed" if not by_others else "Confirmed, though not the only cause"
+        return replace(judgement, evidence=f"{judgement.evidence} {words}: {told}.")
+    if by_others:
+        evidence = f"{judgement.evidence} {judgement.operation} alone does not cause it: {told}."
+        return replace(judgement, evidence=evidence, operation=None)
+    evidence = f"{judgement.evidence} Then it stopped: {told}. A bound may be reached; a longer budget decides it."
+    return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
+
+
+def _grown(series: Series, rounds: Sequence[int]) -> _Grown:
+    played = [index for index in rounds if sum(series.operations[index])]
+    return _Grown(
+        rounds=len(played),
+        operations=sum(work_of(series, index, ALL) for index in played),
+        growth=sum(series.values[index] - series.values[index - 1] for index in played),
+    )
+
+
+def _noise(series: Series, first: int, begin: int, cause: str, rate: float) -> float:
+    """Standard deviation of what a judged round's growth differs by from what the cause explains."""
+    left = [
+        series.values[index] - series.values[index - 1] - rate * work_of(series, index, cause)
+        for index in range(first + 1, begin)
+        if index not in series.breaks
+    ]
+    return math.sqrt(sum(one * one for one in left) / max(1, len(left)))
+
+
+def _told(grown: _Grown, unit: str) -> str:
+    return f"{amount(grown.growth, unit)} more with {grown.operations:,.0f}"

@@ -1,0 +1,19 @@
+"""Kinds of operations by name: `call:<tool>`, `session`, `reject`…, each perhaps in one protocol era (`reject@…`)."""
+
+from __future__ import annotations
+
+import re
+
+ALL = "*"
+"""Stands for all operations together; never shown."""
+_ERA = re.compile(r"@\d{4}-\d\d-\d\d\Z")
+
+
+def without_era(kind: str) -> str:
+    """Return a kind without the protocol version that it is played in: `reject@2025-11-25` → `reject`."""
+    return _ERA.sub("", kind)
+
+
+def is_part_of(kind: str, cause: str | None) -> bool:
+    """Whether operations of this kind are what a cause names: the kind itself, it in any era, or all."""
+    return cause in {kind, without_era(kind), ALL}
