@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from statistics import median
 
 from leakcheck.history import operations_by_round
-from leakcheck.model.audit import Tool
+from leakcheck.model.audit import KEPT_UP, Tool
 from leakcheck.model.event import Ended, Floor, Phase, Planned
 
 _JUDGED = (Phase.MAIN, Phase.QUIET)
 _BUSY = 0.9
 """Of a core: a load that used this much was as fast as it can be, and nobody knows whether the server was."""
-_KEPT_UP = 0.8
-"""Of the operations planned: with fewer a clean verdict is withdrawn, for the server was not worked as it was said."""
 
 
 def tool(planned: Planned, floors: Sequence[Floor], ended: Ended | None) -> Tool:
@@ -36,7 +34,7 @@ def tool(planned: Planned, floors: Sequence[Floor], ended: Ended | None) -> Tool
 def fell_behind(floors: Sequence[Floor]) -> bool:
     """Whether so much of the planned load was not played that no clean verdict can rest on it."""
     achieved = _achieved(floors)
-    return achieved is not None and achieved < _KEPT_UP
+    return achieved is not None and achieved < KEPT_UP
 
 
 def warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ...]:
@@ -62,8 +60,8 @@ def _of_the_load(floors: Sequence[Floor]) -> list[str]:
     share, achieved = _load_cpu_share(floors), _achieved(floors)
     if share is not None and share > _BUSY:
         found.append(
-            f"The load itself was the bottleneck: its process used {share:.0%} of a core while it played, so the server "
-            "may not have been worked as hard as it can be."
+            f"The load itself was the bottleneck: its process used {share:.0%} of a core while it played, so the "
+            "server may not have been worked as hard as it can be."
         )
     if achieved is not None and fell_behind(floors):
         found.append(

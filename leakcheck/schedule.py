@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ _PILOT_DOSE = 4
 _MOST_ROUNDS = 120
 _FEWEST_ROUNDS = 27
 """Nine of warm-up, and sixteen judged floors with something played, which memory needs."""
+_ROUNDS_A_KIND = 2.6
+"""A third of the rounds is warm-up and a seventh of the rest is quiet: this leaves half as many again as there are
+causes to tell apart."""
 _ROUND_SECONDS = 1.0
 """Aimed at: 40 and more rounds in a minute, which memory needs, and still far longer than settling takes."""
 _MOST_DOSE = 400
@@ -67,7 +71,8 @@ class Schedule:
         """`rounds` and `operations` (mean of each kind a round) fix what `seconds` would choose."""
         self._kinds = kinds
         self._operations = operations
-        self._count = rounds or max(_FEWEST_ROUNDS, min(_MOST_ROUNDS, int(seconds / _ROUND_SECONDS)))
+        fewest = max(_FEWEST_ROUNDS, math.ceil(_ROUNDS_A_KIND * (len(kinds) + 1)))
+        self._count = rounds or max(fewest, min(_MOST_ROUNDS, int(seconds / _ROUND_SECONDS)))
         self._warm_up = max(1, self._count // 3)
         self._index = 0
         self._base: dict[str, int] = dict.fromkeys(kinds, _PILOT_DOSE)

@@ -98,6 +98,16 @@ def test_what_one_era_causes_is_put_down_to_that_era():
     assert found.owner.cause == "reject@2025-11-25"
 
 
+def test_eight_rounds_are_enough_for_one_cause_among_seventeen_if_only_it_acts():
+    kinds = tuple(f"call:{number}" for number in range(15)) + ERAS[2:]
+    rows = judged_doses(9, kinds)
+    assert attribute(series(grown(rows, lambda _, row: row[4]), rows, kinds=kinds), 0).owner.cause == "call:4"
+    both = attribute(series(grown(rows, lambda _, row: row[15] + row[16]), rows, kinds=kinds), 0)
+    assert both.owner.cause == "reject"
+    blurred = attribute(series(grown(rows, lambda _, row: row[4] + row[7] + row[9]), rows, kinds=kinds), 0)
+    assert blurred.owner is None or blurred.owner.cause == "*"
+
+
 def test_a_leak_in_both_eras_is_judged_a_leak_of_the_operation():
     rows = judged_doses(24, ERAS)
     judgement = judge_count(series(grown(rows, lambda _, row: row[0] + row[1]), rows, kinds=ERAS), 0)

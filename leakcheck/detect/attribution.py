@@ -15,6 +15,10 @@ _T95 = 2.0
 """Two standard errors: the t quantile for 95 % is 2.09 at 20 degrees of freedom and 1.98 at 100."""
 _ROUNDING = 1e-9
 """Relative errors below this are those of the arithmetic: counts that fit exactly have an interval of no width."""
+_FEWEST_FOR_ONE = 6
+_FAR_BETTER = 0.1
+"""Share of the next best cause's sum of squares: at doses of a half and one and a half, a wrong cause leaves 0.36 of
+the whole."""
 _MOST_OF_IT = 0.6
 """An operation owns the growth when it explains this share: two equal owners explain half each."""
 
@@ -53,7 +57,8 @@ def attribute(series: Series, first: int) -> Attribution:
 
     Ordinary least squares without intercept: growth = Σ rate_k · operations_k + rate_t · seconds. Doses differ from
     round to round by a plan of full rank, and quiet rounds tell time from work. Increments across a break are left
-    out. Where there are fewer rounds than causes, all operations together are the one cause. What no kind owns, but one
+    out. Where there are too few rounds for that, the one cause that fits far better than any other owns the growth, and
+    where none does, all operations together are the one cause. What no kind owns, but one
     kind in all protocol eras together does (`reject@2025-11-25` and `reject@2026-07-28`), is owned by `reject`.
 
     Does not see: growth that shows up only rounds after its cause; causes that act only together.
@@ -64,7 +69,7 @@ def attribute(series: Series, first: int) -> Attribution:
     played = np.array([series.operations[index] for index in used], dtype=float).reshape(len(used), len(series.kinds))
     kinds: list[str] = list(series.kinds)
     if len(used) < len(kinds) + 3 or np.linalg.matrix_rank(played) < len(kinds):
-        played, kinds = played.sum(axis=1, keepdims=True), [ALL if len(kinds) != 1 else kinds[0]]
+        return _sparse(played, seconds, growth, kinds)
     found = _regress(played, seconds, growth, kinds)
     in_any_era = list(dict.fromkeys(map(without_era, kinds)))
     if found.owner is not None or len(in_any_era) == len(kinds):
@@ -85,6 +90,34 @@ def work_of(series: Series, index: int, cause: str | None) -> float:
 def _summed(played: NDArray[np.float64], kinds: list[str], base: str) -> NDArray[np.float64]:
     columns = [index for index, kind in enumerate(kinds) if without_era(kind) == base]
     return np.asarray(played[:, columns].sum(axis=1), dtype=np.float64)
+
+
+def _sparse(
+    played: NDArray[np.float64], seconds: NDArray[np.float64], growth: NDArray[np.float64], kinds: list[str]
+) -> Attribution:
+    """Put growth down to one cause alone, if it fits far better than every other; else to all operations together.
+
+    What few rounds cannot tell apart in general they can where only one cause acts (effect sparsity).
+    """
+    bases = [base for base in dict.fromkeys(map(without_era, kinds)) if base not in kinds]
+    causes: list[str | None] = [*kinds, *bases, None]
+    columns = [*played.T, *(_summed(played, kinds, base) for base in bases), seconds]
+    fits = sorted(
+        ((_residual(column, growth), place) for place, column in enumerate(columns) if column.any()),
+        key=lambda fit: fit[0],
+    )
+    if len(growth) >= _FEWEST_FOR_ONE and len(fits) > 1:
+        (best, place), (second, _) = fits[:2]
+        if best <= _FAR_BETTER * second and best <= _FAR_BETTER * float(growth @ growth):
+            return _shares(columns[place][:, None], growth, [causes[place]])
+    return _regress(played.sum(axis=1, keepdims=True), seconds, growth, [ALL if len(kinds) != 1 else kinds[0]])
+
+
+def _residual(column: NDArray[np.float64], growth: NDArray[np.float64]) -> float:
+    """Return the sum of squares that one cause leaves unexplained; a cause never takes away."""
+    rate = max(0.0, float(column @ growth) / float(column @ column))
+    left = growth - rate * column
+    return float(left @ left)
 
 
 def _regress(

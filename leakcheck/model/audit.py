@@ -14,6 +14,10 @@ SCHEMA = 1
 """Keys may be added; a removed, renamed or re-typed key raises this."""
 
 
+KEPT_UP = 0.8
+"""Share of the planned operations below which a clean verdict is withdrawn: the server was not worked as it is said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
     """Who audited, and at what cost."""

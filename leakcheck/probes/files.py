@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from leakcheck.model.reading import Reading, Resource, Statistic
 from leakcheck.probes import CannotReadError, Setting, TreeView, holders
+from leakcheck.probes.fds import one_of_many
 
 _MOST = 20_000
 """Entries counted in the temporary folder: a walk beyond it would take longer than a round."""
@@ -50,7 +51,7 @@ class Probe:
             for target in look.links.values()
             if target.endswith(" (deleted)") and target.startswith("/") and not target.startswith("/memfd:")
         ]
-        yield Reading(resource="files.deleted", value=len(deleted), holders=holders(deleted))
+        yield Reading(resource="files.deleted", value=len(deleted), holders=holders(map(one_of_many, deleted)))
         if self._temporary is None:
             raise CannotReadError(
                 "the target shares its temporary folder with others; start it with leakcheck to judge"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from leakcheck.model.audit import Audit
+from leakcheck.model.audit import KEPT_UP, Audit
 from leakcheck.model.event import Phase
 from leakcheck.model.finding import Finding, Per, Shape, Verdict
 from leakcheck.render import figures
@@ -84,6 +84,9 @@ def headline(audit: Audit) -> str:
         unsure = len(of_verdict(audit, Verdict.UNDECIDED))
         if unsure:
             return f"this run does not settle {unsure} of {figures.counted(judged, 'resource')}"
+        achieved = audit.tool.achieved_share
+        if achieved is not None and achieved < KEPT_UP:
+            return f"the load fell behind: {figures.share(achieved)} of the planned operations were played"
         return "a resource that is required could not be judged"
     return "the target never answered" if audit.target is None else "there was nothing to judge"
 
@@ -167,6 +170,9 @@ def facts(audit: Audit) -> tuple[tuple[str, str], ...]:
     ]
     if audit.target is not None:
         found.append(("Protocol", audit.target.protocol))
+    if audit.tool.load_cpu_share is not None and audit.tool.achieved_share is not None:
+        share, achieved = figures.share(audit.tool.load_cpu_share), figures.share(audit.tool.achieved_share)
+        found.append(("Load", f"{share} of a core while it played, {achieved} of the plan"))
     if audit.tool.looking_cpu_share is not None:
         found.append(("Looking cost", f"{figures.share(audit.tool.looking_cpu_share)} of a core"))
     return tuple(found)
