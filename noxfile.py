@@ -41,12 +41,12 @@ def demo(session: nox.Session) -> None:
 
 
 def _install_for_tests(session: nox.Session) -> None:
-    session.install(".[server]", *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "tests"))
+    session.install(".[server,load]", *nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "tests"))
     session.install(NODE, *THIRD_PARTY)
     session.run(
         *("python", "-P", "-c"),
-        "import leakcheck, mimo_server, sys; p = leakcheck.__file__; "
-        "sys.exit('the tests would run against the working tree: ' + p if 'site-packages' not in p else 0)",
+        "import importlib.util as u, sys; p = u.find_spec('leakcheck').origin + u.find_spec('loadtests').origin; "
+        "sys.exit('the tests would run against the working tree: ' + p if p.count('site-packages') != 2 else 0)",
     )
 
 
@@ -58,7 +58,7 @@ def tests(session: nox.Session) -> None:
         session.install(*nox.project.dependency_groups(nox.project.load_toml("pyproject.toml"), "lint"))
         session.run("ruff", "check")
         session.run("ruff", "format", "--check")
-        session.run("mypy", "-p", "leakcheck", "-p", "mimo_server")
+        session.run("mypy", "-p", "leakcheck", "-p", "loadtests", "-p", "mimo_server")
         session.run("lint-imports")
     session.run("pytest", *session.posargs)
 
@@ -86,7 +86,7 @@ def browser(session: nox.Session) -> None:
 def evidence(session: nox.Session) -> None:
     """Measure what the documents quote; hours, resumable: `nox -s evidence -- NAME…`, results under reports/."""
     _install_for_tests(session)
-    session.run("python", "-P", "reports/evidence.py", *session.posargs, env={"PATH": _path(session)})
+    session.run("python", "-P", "reports/evidence", *session.posargs, env={"PATH": _path(session)})
 
 
 def _path(session: nox.Session) -> str:

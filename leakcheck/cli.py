@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from leakcheck import __version__, composition, config, inspection, project, results, store
+from leakcheck import __version__, composition, config, inspection, project, results, store, watch_config
 from leakcheck.audit import closing
 from leakcheck.credentials import Secrets
 from leakcheck.drivers.ports import free_port
@@ -18,6 +21,7 @@ from leakcheck.errors import LeakcheckError, TargetError, UsageError
 from leakcheck.interruption import Interruptible
 from leakcheck.model.event import Ended, Planned, Warned
 from leakcheck.model.finding import Verdict
+from leakcheck.options import Options
 from leakcheck.render.terminal import open_console, side_by_side
 from leakcheck.verdicts import conclude
 
@@ -26,19 +30,25 @@ _HELP = """Finds resource leaks in long-running servers under load, and proves i
 \b
 Try it on a server of yours; it prints a verdict and leaves an HTML report:
   leakcheck audit --mcp stdio -- COMMAND
+  leakcheck audit --mcp http://127.0.0.1:{port}/mcp -- COMMAND
   leakcheck audit --request 'GET http://127.0.0.1:{port}/' -- COMMAND
 """
 _AUDIT_HELP = """Start a server (or take a running one), make it work, judge what it leaks, and report.
 
 \b
 COMMAND is the server's, after the options; {port} in it becomes a free port.
-One of --mcp, --request and --drive says what makes the server work.
+One of --mcp, --request, --drive and --locustfile says what makes the server
+work. --mcp URL and --locustfile need Locust: pip install
+'mimo-leakcheck[load]'.
 
 \b
 Examples:
   An MCP server over stdin and stdout; the tools it declares read-only and
   closed-world are called:
     leakcheck audit --mcp stdio -- my-mcp-server --quiet
+  An MCP server over HTTP, which promises to forget a session after 5 s:
+    leakcheck audit --mcp http://127.0.0.1:{port}/mcp --session-idle 5s \\
+        -- my-mcp-server --http 127.0.0.1:{port}
   A web service, with two requests, for two minutes:
     leakcheck audit --budget 2m \\
         --request 'GET http://127.0.0.1:{port}/' \\
@@ -60,6 +70,31 @@ Exit codes:
   2    wrong usage, or the server could not be started or never answered
   3    undecided, or nothing could be judged
   130  interrupted; what was seen is kept and reported
+"""
+_WATCH_HELP = """Look at a process that somebody else works, and judge what it leaks; nothing is driven.
+
+\b
+  leakcheck watch 4242
+  leakcheck watch 4242 --for 8h --serve 127.0.0.1:9400
+
+\b
+Ctrl-C is the normal end: it leaves what an audit leaves (report.html,
+audit.json, journal.jsonl) and the exit code is the verdict's. The longer it
+runs, the rarer are the floors that are kept, at most 240.
+--serve gives /audit.json, /metrics (OpenMetrics) and / (the report so far).
+
+\b
+Exit codes: 0 clean, 1 leak, 2 wrong usage or no such process, 3 undecided.
+"""
+_RUN_HELP = """Start a command and watch it until it ends, or until Ctrl-C ends both.
+
+\b
+  leakcheck run -- python my_server.py
+  leakcheck run --for 10m -- sh -c 'tail -F log | my-filter'
+
+\b
+What the command prints goes to target.log. Everything else is as for
+`leakcheck watch`; what outlives the command is reported too.
 """
 _REPORT_HELP = """Print an audit again and write its report.html and audit.json anew.
 
@@ -105,7 +140,9 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
     ] = None,
     mcp: Annotated[
         str | None,
-        typer.Option(metavar="stdio", help="Speak MCP with it over stdin and stdout.", show_default=False),
+        typer.Option(
+            metavar="stdio|URL", help="Speak MCP with it, over stdin and stdout or over HTTP.", show_default=False
+        ),
     ] = None,
     request: Annotated[
         list[str] | None,
@@ -114,6 +151,22 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
     drive: Annotated[
         str | None,
         typer.Option(metavar="'COMMAND'", help="Run this again and again to make the load.", show_default=False),
+    ] = None,
+    locustfile: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Play the tasks of this locustfile, each apart.", show_default=False),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Of the users of --locustfile that name none.", show_default=False),
+    ] = None,
+    session_idle: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When the server ends an idle session, as it promises.", show_default=False),
+    ] = None,
+    session_limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many sessions it keeps at most, as it promises.", show_default=False),
     ] = None,
     metrics: Annotated[
         str | None, typer.Option(metavar="URL", help="Judge each gauge of this metrics page too.", show_default=False)
@@ -206,12 +259,16 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
     json: Annotated[bool, typer.Option("--json", help="Print audit.json instead of the report.")] = False,
 ) -> None:
     """Carry out `leakcheck audit`."""
-    options = config.Options(
+    options = Options(
         command=tuple(command or ()),
         pid=pid,
         mcp=mcp,
         request=tuple(request or ()),
         drive=drive,
+        locustfile=locustfile,
+        host=host,
+        session_idle=session_idle,
+        session_limit=session_limit,
         metrics=metrics,
         tool=tuple(tool or ()),
         allow_open_world=allow_open_world,
@@ -233,6 +290,91 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
         out=out,
     )
     raise typer.Exit(_audit(options, print_json=json))
+
+
+_Metrics = Annotated[
+    str | None, typer.Option(metavar="URL", help="Judge each gauge of this metrics page too.", show_default=False)
+]
+_Every = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Between floors, at first. [default: 5s]", show_default=False)
+]
+_For = Annotated[
+    str | None, typer.Option("--for", metavar="TIME", help="End after so long by itself.", show_default=False)
+]
+_Serve = Annotated[
+    str | None,
+    typer.Option(metavar="127.0.0.1:PORT", help="Serve verdicts and values there; PORT 0: any.", show_default=False),
+]
+_Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RESOURCE", help="Do not judge this; `leakcheck probes` lists the names.", show_default=False),
+]
+_Require = Annotated[
+    list[str] | None,
+    typer.Option(metavar="RESOURCE", help="Be undecided if this cannot be judged.", show_default=False),
+]
+_Name = Annotated[str | None, typer.Option(metavar="NAME", help="What reports call the target.", show_default=False)]
+_Out = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Where the files go. [default: .leakcheck/DATE-NAME-PID]", show_default=False),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print audit.json instead of the report.")]
+
+
+@app.command("watch", help=_WATCH_HELP, short_help="Look at a running process, and judge what it leaks.")
+def watch_command(  # noqa: PLR0913 - each option of the command line is one parameter
+    *,
+    pid: Annotated[int, typer.Argument(metavar="PID", help="Watch this process and all below it.")],
+    metrics: _Metrics = None,
+    every: _Every = None,
+    for_: _For = None,
+    serve: _Serve = None,
+    exclude: _Exclude = None,
+    require: _Require = None,
+    name: _Name = None,
+    out: _Out = None,
+    json: _Json = False,
+) -> None:
+    """Carry out `leakcheck watch`."""
+    options = Options(
+        pid=pid,
+        metrics=metrics,
+        budget=for_,
+        exclude=tuple(exclude or ()),
+        require=tuple(require or ()),
+        name=name,
+        out=out,
+    )
+    raise typer.Exit(_watch(options, every=every, serve=serve, print_json=json))
+
+
+@app.command(
+    "run", help=_RUN_HELP, short_help="Start a command, and watch it until it ends.", context_settings=_OPTIONS_FIRST
+)
+def run_command(  # noqa: PLR0913 - each option of the command line is one parameter
+    *,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND", hidden=True)] = None,
+    metrics: _Metrics = None,
+    every: _Every = None,
+    for_: _For = None,
+    serve: _Serve = None,
+    exclude: _Exclude = None,
+    require: _Require = None,
+    name: _Name = None,
+    out: _Out = None,
+    json: _Json = False,
+) -> None:
+    """Carry out `leakcheck run`."""
+    options = Options(
+        command=tuple(command or ()),
+        metrics=metrics,
+        budget=for_,
+        exclude=tuple(exclude or ()),
+        require=tuple(require or ()),
+        name=name,
+        out=out,
+    )
+    raise typer.Exit(_watch(options, every=every, serve=serve, print_json=json))
 
 
 @app.command("report", help=_REPORT_HELP, short_help="Print an audit again, also a killed one.")
@@ -270,17 +412,30 @@ def probes_command(
     inspection.show(pid, times, open_console(), print_json=json)
 
 
-def _audit(options: config.Options, *, print_json: bool) -> int:
+def _audit(options: Options, *, print_json: bool) -> int:
     options = project.merged(options, Path("pyproject.toml"))
-    directory = Path(options.out) if options.out else _default_directory(options)
-    setup = config.plan(options, free_port(), directory)
-    secrets = Secrets(setup.secret_values)
+    setup = config.plan(options, free_port(), _directory(options))
+    return _kept(setup, partial(composition.carry_out, setup), print_json=print_json)
+
+
+def _watch(options: Options, *, every: str | None, serve: str | None, print_json: bool) -> int:
+    kept = project.merged(Options(exclude=options.exclude, require=options.require), Path("pyproject.toml"))
+    options = replace(options, exclude=kept.exclude, require=kept.require)
+    watched = watch_config.plan(options, every=every, serve=serve, port=free_port(), directory=_directory(options))
+    return _kept(watched.setup, partial(composition.watch_over, watched), print_json=print_json)
+
+
+def _kept(
+    setup: config.Setup, carry_out: Callable[[Secrets, store.Journal, Interruptible], None], *, print_json: bool
+) -> int:
+    """Carry out an audit or a watch, keep what was seen however it ends, show it, and return the exit code."""
+    directory, secrets = Path(setup.plan.directory), Secrets(setup.secret_values)
     unwritten: LeakcheckError | None = None
     try:
         composition.check_ports(setup)
         with store.Journal(directory, secrets) as journal, Interruptible() as interruptible:
             try:
-                composition.carry_out(setup, secrets, journal, interruptible)
+                carry_out(secrets, journal, interruptible)
             except KeyboardInterrupt:  # while the target was started or stopped; further signals are ignored by now
                 if not any(isinstance(event, Planned) for event in journal.events):
                     raise
@@ -303,7 +458,9 @@ def _audit(options: config.Options, *, print_json: bool) -> int:
     return EXIT_INTERRUPTED if audit.tool.ended == "interrupted" else EXIT_CODES[audit.verdict]
 
 
-def _default_directory(options: config.Options) -> Path:
+def _directory(options: Options) -> Path:
+    if options.out:
+        return Path(options.out)
     stamp = dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     words = "".join(c if c.isalnum() else "-" for c in (options.name or config.default_name(options)))
     return Path(".leakcheck") / f"{stamp}-{words.strip('-')[:40]}-{os.getpid()}"

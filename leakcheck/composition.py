@@ -14,31 +14,47 @@ from leakcheck.credentials import Secrets
 from leakcheck.drivers import Driver
 from leakcheck.drivers.command import CommandDriver
 from leakcheck.drivers.http import HttpDriver
+from leakcheck.drivers.locustfile import LocustfileDriver
+from leakcheck.drivers.mcp_http import McpHttpDriver
 from leakcheck.drivers.ports import free_port, port_is_taken
 from leakcheck.drivers.stdio import StdioDriver
 from leakcheck.errors import UsageError
 from leakcheck.interruption import Interruptible
-from leakcheck.model.event import Event
-from leakcheck.model.plan import DriverKind
+from leakcheck.model.event import Event, Floor
+from leakcheck.model.moment import Moment
+from leakcheck.model.plan import AuditPlan, DriverKind
+from leakcheck.options import filled
 from leakcheck.probes import Setting
 from leakcheck.render.live import Narrator
 from leakcheck.render.terminal import open_console
+from leakcheck.render.watch import WatchView
 from leakcheck.schedule import PILOT_ROUNDS
+from leakcheck.serving import Serving
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
 from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
+from leakcheck.thinning import thinned_events
+from leakcheck.watch_config import WatchSetup
+from leakcheck.watching import Parts as WatchParts
+from leakcheck.watching import watch
 
 
 def check_ports(setup: config.Setup) -> None:
     """Refuse a port that somebody serves already: the load would go to a stranger."""
-    filled = setup.filled()
-    for request, template in zip(filled.requests, setup.plan.requests, strict=True):
-        if filled.command and port_is_taken(request.url):
+    if setup.plan.command is None:
+        return
+    for url, template in zip(_urls(setup.filled()), _urls(setup.plan), strict=True):
+        if port_is_taken(url):
             raise UsageError(
-                f"The port of '{request.url}' is taken before the target was started; free it, or give {{port}} for "
-                f"it: '{_with_port(template.url)}'"
+                f"The port of '{url}' is taken before the target was started; free it, or give {{port}} for "
+                f"it: '{_with_port(template)}'"
             )
+
+
+def _urls(plan: AuditPlan) -> tuple[str, ...]:
+    """Where the load goes."""
+    return (*(one.url for one in plan.requests), *(url for url in (plan.mcp_url, plan.host) if url is not None))
 
 
 def _with_port(url: str) -> str:
@@ -58,51 +74,107 @@ def carry_out(setup: config.Setup, secrets: Secrets, journal: store.Journal, int
         run(_parts(setup, secrets, temporary, lambda event: narrator.event(journal.write(event), rounds)))
 
 
-def _parts(setup: config.Setup, secrets: Secrets, temporary: Path, write: Callable[[Event], None]) -> Parts:
-    plan = setup.filled()
+class _Targets:
+    """How the targets of one plan are started, and looked at."""
 
-    def spawn(command: Sequence[str], environment: Mapping[str, str], log: str) -> Target:
+    def __init__(self, setup: config.Setup, secrets: Secrets, temporary: Path) -> None:
+        self._setup, self._secrets, self._temporary = setup, secrets, temporary
+        self.plan = setup.filled()
+
+    def spawn(self, command: Sequence[str], environment: Mapping[str, str], log: str) -> Target:
+        """Make a target of a command."""
         return Spawned(
             command,
-            pipes=plan.driver is DriverKind.STDIO,
-            environment={**_temporary(temporary), **setup.environment, **environment},
-            cwd=plan.cwd,
-            log_path=Path(plan.directory) / log,
-            secrets=secrets,
-            grace_seconds=plan.grace_seconds,
+            pipes=self.plan.driver is DriverKind.STDIO,
+            environment={**_temporary(self._temporary), **self._setup.environment, **environment},
+            cwd=self.plan.cwd,
+            log_path=Path(self.plan.directory) / log,
+            secrets=self._secrets,
+            grace_seconds=self.plan.grace_seconds,
         )
 
-    def start() -> Target:
-        return Running(plan.pid or 0, secrets) if plan.command is None else spawn(plan.command, {}, store.LOG)
+    def start(self) -> Target:
+        """Make the target of the plan."""
+        if self.plan.command is None:
+            return Running(self.plan.pid or 0, self._secrets)
+        return self.spawn(self.plan.command, {}, store.LOG)
 
-    def looker(target: Target) -> Looker:
+    def looker(self, target: Target) -> Looker:
+        """Make the probes for a target."""
         return Looker(
             Setting(
-                metrics_url=plan.metrics_url,
-                headers=setup.headers,
-                temporary=str(temporary) if plan.command else None,
+                metrics_url=self.plan.metrics_url,
+                headers=self._setup.headers,
+                temporary=str(self._temporary) if self.plan.command else None,
                 parent=target.reaper_pid if isinstance(target, Spawned) else None,
             )
         )
 
+
+def _parts(setup: config.Setup, secrets: Secrets, temporary: Path, write: Callable[[Event], None]) -> Parts:
+    targets = _Targets(setup, secrets, temporary)
+    plan = targets.plan
+
     def start_copy(*, through: tuple[str, ...], environment: Mapping[str, str]) -> Target:
         port = free_port()
         own = {"PORT": str(port)} if "PORT" in setup.environment else {}
-        return spawn((*through, *config.filled(setup.plan.command or (), port)), {**environment, **own}, "copies.log")
+        return targets.spawn((*through, *filled(setup.plan.command or (), port)), {**environment, **own}, "copies.log")
 
     drivers: dict[DriverKind, Callable[[], Driver]] = {
         DriverKind.STDIO: lambda: StdioDriver(plan, secrets, start_copy),
         DriverKind.HTTP: lambda: HttpDriver(plan, setup.headers, secrets),
         DriverKind.COMMAND: lambda: CommandDriver(plan, setup.environment, secrets),
+        DriverKind.MCP_HTTP: lambda: McpHttpDriver(plan, setup.headers, secrets),
+        DriverKind.LOCUST: lambda: LocustfileDriver(plan, setup.environment, secrets),
     }
     return Parts(
         plan=setup.plan,
         command=plan.command or (),
-        start=start,
+        start=targets.start,
         driver=drivers[plan.driver](),
-        looker=looker,
+        looker=targets.looker,
         write=write,
     )
+
+
+def watch_over(setup: WatchSetup, secrets: Secrets, journal: store.Journal, interruptible: Interruptible) -> None:
+    """Watch the target; what is told on the screen and over HTTP is in the journal or may be lost with it."""
+    with ExitStack() as stack:
+        stack.callback(interruptible.ignore)
+        temporary = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True))
+        )
+        targets = _Targets(setup.setup, secrets, temporary)
+        console = open_console(stderr=True)
+        serving = stack.enter_context(Serving(*setup.address)) if setup.address else None
+        if serving is not None:
+            console.print(f"serving {serving.url} (audit.json, metrics)", soft_wrap=True, highlight=False)
+        view = stack.enter_context(WatchView(console))
+
+        def write(event: Event) -> None:
+            journal.write(event)
+            if isinstance(event, Floor):
+                journal.events[:] = thinned_events(journal.events)
+
+        def tell(moment: Moment) -> None:
+            view.show(moment)
+            if serving is not None:
+                serving.publish(moment)
+
+        watch(
+            WatchParts(
+                plan=setup.setup.plan,
+                command=targets.plan.command or (),
+                every_seconds=setup.every_seconds,
+                for_seconds=setup.for_seconds,
+                start=targets.start,
+                looker=targets.looker,
+                write=write,
+                seen=lambda: journal.events,
+                harmless=secrets.hide_all,
+                tell=tell,
+            )
+        )
 
 
 def _temporary(folder: Path) -> dict[str, str]:

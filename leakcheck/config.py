@@ -5,49 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from leakcheck.credentials import in_command, in_environment, in_json, in_url, looks_like_credential
 from leakcheck.errors import UsageError
-from leakcheck.model.plan import AuditPlan, DriverKind, Request, ToolChoice
-
-_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-_UNITS = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The options of `leakcheck audit`: None and () mean not given. Keys of [tool.leakcheck] are these names."""
-
-    command: tuple[str, ...] = ()
-    pid: int | None = None
-    mcp: str | None = None
-    request: tuple[str, ...] = ()
-    drive: str | None = None
-    metrics: str | None = None
-    tool: tuple[str, ...] = ()
-    allow_open_world: bool | None = None
-    allow_destructive: bool | None = None
-    arguments: tuple[str, ...] = ()
-    undo: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    env: tuple[str, ...] = ()
-    cwd: str | None = None
-    budget: str | None = None
-    rounds: int | None = None
-    operations: int | None = None
-    ready_timeout: str | None = None
-    grace: str | None = None
-    exclude: tuple[str, ...] = ()
-    require: tuple[str, ...] = ()
-    seed: int | None = None
-    name: str | None = None
-    out: str | None = None
+from leakcheck.model.plan import AuditPlan, ToolChoice
+from leakcheck.options import Options, fill, filled, seconds
+from leakcheck.work import check_url, work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +26,7 @@ class Setup:
     """What `{port}` becomes."""
     headers: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Of the target and of `--drive`: `--env`, and PORT where `{port}` is used."""
+    """Of the target, of `--drive` and of a locustfile: `--env`, and PORT where `{port}` is used."""
     secret_values: tuple[str, ...] = ()
 
     def filled(self) -> AuditPlan:
@@ -68,38 +34,48 @@ class Setup:
         return replace(
             self.plan,
             command=None if self.plan.command is None else filled(self.plan.command, self.port),
-            requests=tuple(replace(one, url=_fill(one.url, self.port)) for one in self.plan.requests),
+            requests=tuple(replace(one, url=fill(one.url, self.port)) for one in self.plan.requests),
             drive=filled(self.plan.drive, self.port),
-            metrics_url=None if self.plan.metrics_url is None else _fill(self.plan.metrics_url, self.port),
+            mcp_url=self._filled(self.plan.mcp_url),
+            host=self._filled(self.plan.host),
+            metrics_url=self._filled(self.plan.metrics_url),
         )
+
+    def _filled(self, text: str | None) -> str | None:
+        return None if text is None else fill(text, self.port)
 
 
 def plan(options: Options, port: int, directory: Path) -> Setup:
     """Check the options and build the plan. Raises UsageError: what is wrong, which value, what to do."""
     _check_target(options)
     _check_numbers(options)
-    kind, requests, drive = _driver(options, port)
+    to_do = work(options, port)
     environment, secret_environment = _pairs(options.env, "--env", "=")
     headers, secret_headers = _pairs(options.header, "--header", ":")
     if options.metrics is not None:
-        _check_url(_fill(options.metrics, port), "--metrics")
+        check_url(fill(options.metrics, port), "--metrics")
     tools = _tools(options)
     built = AuditPlan(
         command=options.command or None,
         pid=options.pid,
-        driver=kind,
-        requests=requests,
-        drive=drive,
+        driver=to_do.driver,
+        requests=to_do.requests,
+        drive=to_do.drive,
+        mcp_url=to_do.mcp_url,
+        locustfile=to_do.locustfile,
+        host=to_do.host,
+        session_idle_seconds=to_do.session_idle_seconds,
+        session_limit=to_do.session_limit,
         metrics_url=options.metrics,
         tools=tools,
         header_names=tuple(headers),
         environment_names=tuple(environment),
         cwd=options.cwd,
-        budget_seconds=_seconds(options.budget or "60s", "--budget"),
+        budget_seconds=seconds(options.budget or "60s", "--budget"),
         rounds=options.rounds,
         operations=options.operations,
-        ready_timeout_seconds=_seconds(options.ready_timeout or "30s", "--ready-timeout"),
-        grace_seconds=_seconds(options.grace or "5s", "--grace"),
+        ready_timeout_seconds=seconds(options.ready_timeout or "30s", "--ready-timeout"),
+        grace_seconds=seconds(options.grace or "5s", "--grace"),
         exclude=options.exclude,
         require=options.require,
         seed=1 if options.seed is None else options.seed,
@@ -125,7 +101,7 @@ def plan(options: Options, port: int, directory: Path) -> Setup:
 def _in_options(options: Options) -> tuple[str, ...]:
     """What looks like a credential in the commands and URLs."""
     commands = options.command, tuple((options.drive or "").split())
-    urls = (*options.request, options.metrics or "")
+    urls = (*options.request, options.metrics or "", options.mcp or "", options.host or "")
     return tuple(found for argv in commands for found in in_command(argv)) + tuple(
         found for url in urls for found in in_url(url.partition(" ")[2] or url)
     )
@@ -138,26 +114,6 @@ def _check_target(options: Options) -> None:
         raise UsageError(
             "No target: give a command after `--`, for example `leakcheck audit --mcp stdio -- my-server`, or --pid"
         )
-    given = [
-        name
-        for name, value in (("--mcp", options.mcp), ("--request", options.request), ("--drive", options.drive))
-        if value
-    ]
-    if not given:
-        raise UsageError(
-            "Nothing to make the target work with: give --mcp stdio, --request 'GET http://127.0.0.1:{port}/', "
-            "or --drive 'COMMAND', before the server's command"
-        )
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")
-    if options.mcp and options.pid is not None:
-        raise UsageError(
-            "--mcp stdio needs the server's stdin, which --pid cannot give; give the server's command after `--`"
-        )
-    if not options.mcp:
-        for name, value in (("--tool", options.tool), ("--arguments", options.arguments), ("--undo", options.undo)):
-            if value:
-                raise UsageError(f"{name} {value[0]} speaks of MCP tools; give --mcp stdio with it, or leave it out")
     if options.pid is not None and (options.env or options.cwd):
         raise UsageError("--env and --cwd are for a target that is started here; with --pid leave them out")
 
@@ -171,60 +127,12 @@ def _check_numbers(options: Options) -> None:
         ("--rounds", options.rounds, 4),
         ("--operations", options.operations, 1),
         ("--pid", options.pid, 1),
+        ("--session-limit", options.session_limit, 1),
     ):
         if value is not None and value < least:
             raise UsageError(f"{name} must be at least {least}, not {value}")
     if options.cwd is not None and not Path(options.cwd).is_dir():
         raise UsageError(f"--cwd '{options.cwd}' is no folder; give one that exists")
-
-
-def _driver(options: Options, port: int) -> tuple[DriverKind, tuple[Request, ...], tuple[str, ...]]:
-    if options.mcp is not None:
-        if options.mcp == "stdio":
-            return DriverKind.STDIO, (), ()
-        if options.mcp.startswith(("http://", "https://")):
-            raise UsageError(
-                f"--mcp {options.mcp}: MCP over HTTP is not there yet; use --mcp stdio, or --request for plain HTTP"
-            )
-        raise UsageError(f"--mcp must be 'stdio', not '{options.mcp}'")
-    if options.drive is not None:
-        drive = words(options.drive, "--drive")
-        if not drive:
-            raise UsageError("--drive is empty; give the command that makes the load")
-        return DriverKind.COMMAND, (), drive
-    return DriverKind.HTTP, tuple(_request(text, port) for text in options.request), ()
-
-
-def words(text: str, option: str) -> tuple[str, ...]:
-    """Split a command as a shell does, without running one. Raises UsageError, naming `option`."""
-    try:
-        return tuple(shlex.split(text))
-    except ValueError as error:
-        raise UsageError(f"{option}, {text!r}, cannot be split into words as a shell does: {error}") from error
-
-
-def _request(text: str, port: int) -> Request:
-    method, _, rest = text.strip().partition(" ")
-    url, _, body = rest.strip().partition(" ")
-    if method not in _METHODS or not url:
-        raise UsageError(
-            f"--request must be 'METHOD URL' or 'METHOD URL BODY' with a method of {', '.join(_METHODS)}, not '{text}'"
-        )
-    _check_url(_fill(url, port), "--request")
-    return Request(method=method, url=url, body=body or None)
-
-
-def _check_url(text: str, option: str) -> None:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError as error:
-        raise UsageError(f"{option} '{text}' is no URL: {error}") from error
-    del port
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise UsageError(f"{option} must be an http:// or https:// URL, not '{text}'")
-    if parts.hostname not in _LOOPBACK:
-        raise UsageError(f"{option} '{text}' is another machine; leakcheck sends load to this one only (127.0.0.1)")
 
 
 def _tools(options: Options) -> ToolChoice:
@@ -280,25 +188,9 @@ _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _PLAIN_HEADERS = ("accept", "accept-encoding", "accept-language", "content-type", "user-agent", "origin", "host")
 
 
-def _seconds(text: str, option: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", text.strip())
-    if not match or float(match.group(1)) == 0:
-        raise UsageError(f"{option} must be a time such as 60s, 2m or 1h, not '{text}'")
-    return float(match.group(1)) * _UNITS[match.group(2)]
-
-
 def _uses_port(options: Options) -> bool:
-    texts = (*options.command, *options.request, options.drive or "", options.metrics or "", options.mcp or "")
-    return any("{port}" in text for text in texts)
-
-
-def filled(template: Sequence[str], port: int) -> tuple[str, ...]:
-    """Return a command with its `{port}` filled."""
-    return tuple(_fill(part, port) for part in template)
-
-
-def _fill(text: str, port: int) -> str:
-    return text.replace("{port}", str(port))
+    one_each = options.drive, options.metrics, options.mcp, options.host
+    return any("{port}" in (text or "") for text in (*options.command, *options.request, *one_each))
 
 
 def default_name(options: Options) -> str:

@@ -6,8 +6,8 @@ import tomllib
 from dataclasses import fields, replace
 from pathlib import Path
 
-from leakcheck.config import Options, words
 from leakcheck.errors import UsageError
+from leakcheck.options import Options, words
 
 
 def merged(options: Options, pyproject: Path) -> Options:
@@ -27,14 +27,19 @@ def merged(options: Options, pyproject: Path) -> Options:
     for given, overruled in _OVERRULED:
         if any(getattr(options, name) not in (None, ()) for name in given):
             changes = {name: value for name, value in changes.items() if name not in overruled}
+    if options.mcp == "stdio":
+        changes = {name: value for name, value in changes.items() if name not in _OVER_HTTP}
     return replace(options, **changes)  # type: ignore[arg-type]
 
 
+_WORK = ("mcp", "request", "drive", "locustfile")
+_OVER_HTTP = ("session_idle", "session_limit")
 _OVERRULED = (
     (("command", "pid"), ("command", "pid")),
     (("pid",), ("env", "cwd")),
-    (("mcp", "request", "drive"), ("mcp", "request", "drive")),
-    (("request", "drive"), ("tool", "arguments", "undo")),
+    (_WORK, _WORK),
+    (("request", "drive", "locustfile"), ("tool", "arguments", "undo", *_OVER_HTTP)),
+    (("mcp", "request", "drive"), ("host",)),
     (("rounds",), ("budget",)),
     (("budget",), ("rounds",)),
 )

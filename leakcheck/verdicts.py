@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import median
 
 from leakcheck import abandoning, conduct
 from leakcheck.confirming import MOST_SUSPECTS
@@ -28,13 +27,14 @@ from leakcheck.history import (
     tracks,
     up_to,
 )
-from leakcheck.model.audit import SCHEMA, Audit, Round, Tool, Value
-from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Phase, Planned, Ready, Warned
+from leakcheck.model.audit import SCHEMA, Audit, Round, Value
+from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Planned, Ready, Warned
 from leakcheck.model.finding import Finding, Forecast, Shape, Suspect, Verdict
 from leakcheck.model.kinds import is_part_of, without_era
-from leakcheck.model.plan import AuditPlan
+from leakcheck.model.plan import AuditPlan, DriverKind
 from leakcheck.model.reading import Resource, Statistic
 from leakcheck.model.series import Series
+from leakcheck.thinning import thinned
 
 
 def conclude(events: Sequence[Event]) -> Audit:
@@ -44,6 +44,8 @@ def conclude(events: Sequence[Event]) -> Audit:
         raise LeakcheckError("The journal holds no plan: nothing was started, so there is nothing to report")
     ready = next((event for event in events if isinstance(event, Ready)), None)
     floors = [event for event in events if isinstance(event, Floor)]
+    if planned.plan.driver is DriverKind.NONE:
+        floors = thinned(floors)
     copies = tuple(event for event in events if isinstance(event, Copy))
     ended = next((event for event in events if isinstance(event, Ended)), None)
     resources = _resources(ready, floors)

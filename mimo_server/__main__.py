@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
@@ -15,14 +16,15 @@ from pathlib import Path
 
 from mimo_server.defects import PROFILES, defects, names
 from mimo_server.errors import SettingsError
-from mimo_server.settings import Settings
+from mimo_server.settings import Address, Settings
 
 _DESCRIPTION = """\
-A memory server that speaks MCP over stdin and stdout: it stores texts and finds them again by their words.
+A memory server that speaks MCP over stdin and stdout, or over HTTP: it stores texts and finds them again by their
+words.
 
 It is correct by default. It can also be started with known faults ("defects"), each with a truth that a leak
-detector can be measured against; `mimo-server defects` lists them. It ends when stdin ends, and on SIGTERM.
-Stdout carries the protocol only; the log goes to stderr.
+detector can be measured against; `mimo-server defects` lists them. It ends on SIGTERM, and over stdin
+when that ends. Stdout carries the protocol only; the log goes to stderr.
 """
 
 _SEED_OF_SCANS = 1000
@@ -40,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = dict.fromkeys((*PROFILES[options.profile], *options.defect))
     chosen = tuple(name for name in wanted if name not in options.without)
     settings = Settings(
+        http=options.http,
+        session_idle=options.session_idle,
+        max_sessions=options.max_sessions,
+        read_timeout=options.read_timeout,
         metrics_port=options.metrics_port,
         data=options.data,
         dimensions=options.dimensions,
@@ -87,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"mimo-server {version('mimo-leakcheck')}")
+    _add_http(parser)
     parser.add_argument(
         "--metrics-port",
         type=_whole(0, 65_535),
@@ -132,6 +139,38 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_http(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("over HTTP")
+    group.add_argument(
+        "--http",
+        type=_address,
+        metavar="HOST:PORT",
+        help="speak MCP over streamable HTTP at http://HOST:PORT/mcp instead, with /health and /metrics beside it; "
+        "HOST is a loopback one, port 0 takes a free one and logs it (default: over stdin and stdout)",
+    )
+    group.add_argument(
+        "--session-idle",
+        type=_duration,
+        default=1800.0,
+        metavar="TIME",
+        help="end a session that had no request for so long, e.g. 5s, 2m (default: 30m)",
+    )
+    group.add_argument(
+        "--max-sessions",
+        type=_whole(1, 1_000_000),
+        default=1000,
+        metavar="N",
+        help="refuse a further session with 503 (default: 1000)",
+    )
+    group.add_argument(
+        "--read-timeout",
+        type=_duration,
+        default=10.0,
+        metavar="TIME",
+        help="drop a connection whose next request has not come whole for so long (default: 10s)",
+    )
+
+
 def _listing_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mimo-server defects", description="List the defects with what is true of each.", allow_abbrev=False
@@ -147,6 +186,21 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return whole
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h)", text, re.ASCII)
+    seconds = float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if not 0.1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time from 0.1s to 24h; give one such as 5s, 2m or 1h")
+    return seconds
 
 
 def _defect(text: str) -> str:

@@ -15,7 +15,10 @@ from mimo_server.memory.store import MemoryStore, SqliteStore
 from mimo_server.settings import Settings
 from mimo_server.skills.catalog import CATALOG
 from mimo_server.skills.pool import SkillPool, Skills
+from mimo_server.supervision.refusals import Refusals
 from mimo_server.supervision.registry import Bound, Registry
+from mimo_server.surface.sessions import Sessions
+from mimo_server.surface.subscriptions import Subscriptions
 from mimo_server.synapse.connections import Connections
 from mimo_server.synapse.interrupts import Interrupts
 
@@ -27,6 +30,7 @@ class Figures:
     store: StoreFacts
     connections: int
     skill_processes: int
+    refused: int
     bounds: tuple[Bound, ...]
 
 
@@ -38,6 +42,11 @@ class App:
     skills       child processes
     connections  sockets to agents
     interrupts   a registry
+    refusals     requests answered with an error
+
+    and what only HTTP fills:
+    http_connections  of clients; session_table makes the sessions, each with an entry in `sessions`
+    subscriptions     event streams that clients asked for
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -47,6 +56,11 @@ class App:
         self.skills: Skills = SkillPool(CATALOG, limit=16)
         self.connections = Connections(limit=64)
         self.interrupts = Interrupts(Registry("interrupts", limit=1024))
+        self.refusals = Refusals()
+        self.http_connections: Registry[str] = Registry("http_connections", limit=512)
+        self.sessions: Registry[str] = Registry("sessions", limit=settings.max_sessions)
+        self.session_table: type[Sessions] = Sessions
+        self.subscriptions = Subscriptions(limit=256)
         self._memories: Memories | None = None
 
     @property
@@ -71,7 +85,16 @@ class App:
             store=await self.memories.facts(),
             connections=connections.size,
             skill_processes=skills.size,
-            bounds=(self.calls.bound(), skills, connections, self.interrupts.bound()),
+            refused=self.refusals.count,
+            bounds=(
+                self.calls.bound(),
+                skills,
+                connections,
+                self.interrupts.bound(),
+                self.subscriptions.bound(),
+                self.sessions.bound(),
+                self.http_connections.bound(),
+            ),
         )
 
 

@@ -15,6 +15,7 @@ from leakcheck import cli
 
 NOBODY = 65534
 HERE = "GET http://127.0.0.1:{port}/"
+MCP = "http://127.0.0.1:{port}/mcp"
 
 
 def marked(token):
@@ -47,14 +48,29 @@ def audit(leakcheck, programs):
 USAGE = [
     # what is given, and what the message must say: what, which value, what next
     ("", "No target", "after `--`", "--pid"),
-    ("-- sleep 5", "Nothing to make the target work with", "--mcp stdio", "--drive"),
+    ("-- sleep 5", "Nothing to make the target work with", "--mcp stdio", "--mcp http", "--drive", "--locustfile"),
     ("--mcp stdio -- no-such-server", "'no-such-server' was not found", "check the spelling"),
     ("--mcp stdio -- ./nothing/server", "'./nothing/server' does not exist", "check the spelling"),
     ("--mcp stdio -- /tmp", "'/tmp' is a folder", "name the program"),
     ("--mcp stdio -- /etc/passwd", "'/etc/passwd' is not executable", "chmod +x"),
     ('--drive "true \'x" -- sleep 60', "--drive", "cannot be split into words"),
-    ("--mcp foo -- sleep 5", "--mcp must be 'stdio'", "'foo'"),
-    ("--mcp http://127.0.0.1:1/ -- sleep 5", "not there yet", "--request for plain HTTP"),
+    ("--mcp foo -- sleep 5", "--mcp must be 'stdio' or a URL such as http://127.0.0.1:{port}/mcp", "'foo'"),
+    ("--mcp http://10.1.2.3:80/mcp -- sleep 5", "--mcp 'http://10.1.2.3:80/mcp' is another machine", "127.0.0.1"),
+    ("--mcp http://127.0.0.1:99999/mcp -- sleep 5", "--mcp 'http://127.0.0.1:99999/mcp' is no URL"),
+    ("--mcp http://me:word@127.0.0.1:9/mcp -- sleep 5", "--mcp holds credentials in its URL", "--header"),
+    (f"--mcp '{MCP}' --pid 1", "{port} is for a command that is started here", "the process's own port"),
+    (f"--mcp '{MCP}' --request '{HERE}' -- sleep 5", "--mcp and --request exclude each other"),
+    (f"--mcp '{MCP}' --session-idle soon -- sleep 5", "--session-idle must be a time such as 60s", "'soon'"),
+    (f"--mcp '{MCP}' --session-limit 0 -- sleep 5", "--session-limit must be at least 1, not 0"),
+    (f"--mcp '{MCP}' --header 'Content-Length: 3' -- sleep 5", "'Content-Length' is set by leakcheck", "leave it out"),
+    ("--mcp stdio --session-idle 5s -- sleep 5", "--session-idle 5s speaks of MCP sessions over HTTP", "--mcp http"),
+    ("--drive true --session-limit 9 -- sleep 5", "--session-limit 9 speaks of MCP sessions over HTTP", "leave it out"),
+    ("--locustfile nothing.py -- sleep 5", "--locustfile 'nothing.py' is no file", "give one that exists"),
+    ("--locustfile . --drive true -- sleep 5", "--drive and --locustfile exclude each other"),
+    ("--locustfile /etc/hostname --host example.org -- sleep 5", "--host must be an http:// or https:// URL"),
+    ("--locustfile /etc/hostname --host http://example.org -- sleep 5", "--host", "another machine"),
+    ("--locustfile /etc/hostname --tool x -- sleep 5", "--tool x speaks of MCP tools", "--mcp URL"),
+    ("--drive true --host http://127.0.0.1:1 -- sleep 5", "--host http://127.0.0.1:1 is for the users of a locustfile"),
     ("--mcp stdio --pid 1", "--mcp stdio needs the server's stdin", "after `--`"),
     ("--mcp stdio --budget abc -- sleep 5", "--budget must be a time such as 60s", "'abc'"),
     ("--mcp stdio --budget 0s -- sleep 5", "--budget must be a time", "'0s'"),
@@ -86,8 +102,33 @@ STARTED = [
     (f"--request '{HERE}' --ready-timeout 1s -- sleep 60", "nothing listens on 127.0.0.1:", "after 1 s", "{port}"),
     (f"--request '{HERE}' -- sh -c 'echo no luck; exit 3'", "exit code 3", "check COMMAND", "no luck"),
     ("--request 'GET http://127.0.0.1:9/' --ready-timeout 1s --pid SELF", "nothing listens on 127.0.0.1:9"),
+    (f"--mcp '{MCP}' --ready-timeout 1s -- sleep 60", "nothing listens on 127.0.0.1:", "after 1 s", "{port}"),
+    (f"--mcp '{MCP}' -- sh -c 'echo no luck; exit 3'", "exit code 3", "check COMMAND", "no luck"),
+    (
+        f"--mcp '{MCP}' --ready-timeout 2s -- python PROGRAMS/http_service.py {{port}}",
+        "speaks HTTP, but POST /mcp is not answered as MCP",
+        "check the path of --mcp",
+    ),
+    (
+        f"--mcp '{MCP}' -- python PROGRAMS/http_odd.py {{port}} garbage",
+        "answers, but not HTTP",
+        "check port and scheme of --mcp",
+    ),
+    (
+        f"--mcp '{MCP}' --ready-timeout 1s -- python PROGRAMS/http_odd.py {{port}} silent",
+        "takes connections, but POST /mcp has no answer after 1 s",
+        "raise --ready-timeout",
+    ),
+    ("--locustfile PROGRAMS/mcp_bad.py -- sleep 60", "--locustfile ", "mcp_bad.py"),
     ("--drive no-such-load -- sleep 60", "'no-such-load'", "check its path"),
     ("--drive false --ready-timeout 1s -- sleep 60", "did not exit with 0 within 1 s", "run it by hand"),
+    ("--mcp http://127.0.0.1:9/mcp --ready-timeout 1s --pid SELF", "nothing listens on 127.0.0.1:9"),
+    (
+        f"--mcp '{MCP}' --tool nope -- python PROGRAMS/mcp_target_http.py {{port}}",
+        "--tool nope",
+        "no such tool",
+        "it has echo, nap, add, forget",
+    ),
     (
         "--mcp stdio --tool nope -- python PROGRAMS/mcp_good.py --only=echo",
         "--tool nope",
@@ -123,10 +164,11 @@ def test_a_server_that_is_none_exits_2_and_says_what_to_do(line, words, audit):
         assert word in done.stderr
 
 
-def test_a_port_that_is_taken_is_said_before_the_target_is_started(audit, tmp_path):
+@pytest.mark.parametrize("option", ["--request 'GET URL'", "--mcp URL", "--locustfile /etc/hostname --host URL"])
+def test_a_port_that_is_taken_is_said_before_the_target_is_started(option, audit, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/path"
-        done = audit(f"--request 'GET {url}' -- touch {tmp_path}/started")
+        done = audit(f"{option.replace('URL', url)} -- touch {tmp_path}/started")
     assert done.returncode == 2
     assert f"The port of '{url}' is taken" in done.stderr
     assert "'http://127.0.0.1:{port}/path'" in done.stderr
@@ -141,8 +183,9 @@ def test_a_port_that_is_taken_is_said_before_the_target_is_started(audit, tmp_pa
             "--request 'GET http://127.0.0.1:{port}/die' --out a -- python PROGRAMS/http_service.py {port}",
             "exit code 3",
         ),
+        (f"--mcp '{MCP}' --out a -- python PROGRAMS/mcp_target_http.py {{port}} dies", "exit code 7"),
     ],
-    ids=["stdio", "http"],
+    ids=["stdio", "http", "mcp over http"],
 )
 def test_a_server_that_dies_in_the_middle_is_kept_and_said_and_never_clean(line, ending, audit, tmp_path):
     done = audit(f"--rounds 20 --operations 20 {line}")
@@ -245,6 +288,18 @@ def test_the_reference_server_without_its_extra_says_how_to_install_it(audit, tm
     assert done.returncode == 2
     assert "ended with exit code 2" in done.stderr
     assert "pip install 'mimo-leakcheck[server]'" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--mcp http://127.0.0.1:9/mcp", "--locustfile /etc/hostname"])
+def test_a_load_without_its_extra_says_how_to_install_it(option, audit, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util\n"
+        "real = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'locust' else real(name, *rest)\n"
+    )
+    done = audit(f"{option} -- sleep 60", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 2
+    assert "needs Locust, which is not installed: pip install 'mimo-leakcheck[load]'" in done.stderr
 
 
 def test_another_platform_than_linux_is_one_sentence():

@@ -267,7 +267,26 @@ def test_every_option_of_a_plan_is_repeated_by_a_name_that_exists(monkeypatch, t
     words = command_line(plan).partition(" -- ")[0].split()
     given = {word for word in words if word.startswith("--")}
     assert given <= known
-    assert known - given == {"--pid", "--request", "--drive", "--budget", "--name", "--out", "--json", "command"}
+    other_work = {"--request", "--drive", "--locustfile", "--host", "--session-idle", "--session-limit"}
+    assert known - given == {"--pid", "--budget", "--name", "--out", "--json", "command", *other_work}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mcp": "http://127.0.0.1:{port}/mcp", "session_idle": "2m", "session_limit": 9, "tool": ("one",)},
+        {"locustfile": __file__, "host": "http://127.0.0.1:{port}"},
+    ],
+    ids=["mcp over http", "locustfile"],
+)
+def test_the_port_is_filled_where_the_load_goes_and_the_plan_keeps_it_open(given, tmp_path):
+    setup = config.plan(config.Options(command=("server", "{port}"), **given), 1234, tmp_path)
+    assert setup.environment == {"PORT": "1234"}
+    assert (setup.plan.mcp_url or setup.plan.host).startswith("http://127.0.0.1:{port}")
+    assert (setup.filled().mcp_url or setup.filled().host).startswith("http://127.0.0.1:1234")
+    assert setup.plan.session_idle_seconds == (120.0 if "mcp" in given else None)
+    assert setup.plan.session_limit == given.get("session_limit")
+    assert setup.plan.locustfile == given.get("locustfile")
 
 
 @pytest.mark.parametrize("json_wanted", [False, True])

@@ -1,10 +1,10 @@
 """The documents are tested: figures, commands, links, the layout, and what each file promises to say."""
 
 import ast
-import importlib.util
 import json
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -153,6 +153,8 @@ def test_the_two_commands_of_a_stranger_stand_in_the_readme():
 @pytest.mark.parametrize("line", [line for line in commands() if line.startswith("leakcheck ")])
 def test_a_documented_command_is_one_that_leakcheck_would_carry_out(line, monkeypatch, tmp_path):
     monkeypatch.setenv("API_TOKEN", "of-no-value")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locustfile.py").touch()
     asked = []
     monkeypatch.setattr(cli, "_audit", lambda options, *, print_json: asked.append(options) or int(print_json))
     words = shlex.split(line)
@@ -173,8 +175,9 @@ def test_the_documented_pyproject_table_is_a_valid_plan(tmp_path):
     assert config.plan(options, 12345, tmp_path).filled().command == ("my-mcp-server", "--metrics-port", "12345")
 
 
-def test_every_option_named_in_the_readme_is_one_of_audit(leakcheck):
-    known = set(re.findall(r"--[a-z][a-z-]+", leakcheck("audit", "--help", env={"COLUMNS": "80"}).stdout))
+def test_every_option_named_in_the_readme_is_one_of_a_command(leakcheck):
+    pages = [leakcheck(command, "--help", env={"COLUMNS": "80"}).stdout for command in ("audit", "watch", "run")]
+    known = set(re.findall(r"--[a-z][a-z-]+", "".join(pages)))
     named = {
         option for text in IN_LINE.findall(FENCED.sub("", README)) for option in re.findall(r"--[a-z][a-z-]+", text)
     }
@@ -200,10 +203,12 @@ def test_every_nox_session_and_evidence_item_named_in_a_document_exists():
 
 
 def evidence_items():
-    spec = importlib.util.spec_from_file_location("reports_evidence", ROOT / "reports" / "evidence.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.ITEMS
+    """The items of all subjects; asked in a process of its own, for the scripts are no package."""
+    code = "import json, line, mcp_http; print(json.dumps([*line.ITEMS, *mcp_http.ITEMS]))"
+    asked = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "reports" / "evidence", capture_output=True, text=True, check=True
+    )
+    return json.loads(asked.stdout)
 
 
 def anchors(text):
@@ -236,7 +241,7 @@ def laid_out():
 def there():
     return {
         path.relative_to(ROOT).as_posix()
-        for package in ("leakcheck", "mimo_server")
+        for package in ("leakcheck", "loadtests", "mimo_server")
         for path in (ROOT / package).rglob("*.*")
         if path.suffix in {".py", ".jinja", ".css", ".json"}
         and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)

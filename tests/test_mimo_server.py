@@ -247,6 +247,22 @@ def test_growing_registry_keeps_one_entry_per_call(tmp_path):
     asyncio.run(scenario())
 
 
+def test_kept_rejects_leaves_one_open_file_per_refusal_over_stdio_too(tmp_path):
+    async def scenario():
+        async with live(tmp_path, "--defect", "kept_rejects") as server:
+            await server.call("memory_stats")
+            before = sum(target.startswith("/") for target in links(server.pid))
+            for _ in range(5):
+                assert (await server.session.call_tool("agent_ping", {"agent": "../a"})).is_error
+                with pytest.raises(MCPError):
+                    await server.session.call_tool("nope", {})
+                await server.call("agent_ping")
+            assert sum(target.startswith("/") for target in links(server.pid)) - before == 10
+            assert server.metrics()["mimo_refused_requests_total"] == 10
+
+    asyncio.run(scenario())
+
+
 def test_json_text_scan_stores_more_answers_the_same_and_leaves_nothing(tmp_path):
     async def scenario(*options):
         async with live(tmp_path, "--seed-memories", "200", *options) as server:
@@ -384,12 +400,14 @@ def test_the_listing_has_every_defect_with_its_truth():
     assert {defect["id"]: defect["truth"]["kind"] for defect in listed} == {
         "growing_registry": "leak",
         "json_text_scan": "look_alike",
+        "kept_rejects": "leak",
+        "kept_session": "leak",
         "open_connections": "leak",
         "orphan_child": "leak",
     }
     for defect in listed:
         assert defect["words"]
-        assert defect["truth"]["operation"].removeprefix("call:") in READING
+        assert defect["truth"]["operation"].removeprefix("call:") in {*READING, "session", "reject"}
     table = subprocess.check_output([*SERVER, "defects"], text=True)
     assert all(f"\n{name}\n" in f"\n{table}" for name in defects())
     assert max(map(len, table.splitlines())) <= 80

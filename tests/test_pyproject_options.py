@@ -8,6 +8,7 @@ import pytest
 from leakcheck import config, project
 from leakcheck.errors import UsageError
 
+MCP = "http://127.0.0.1:{port}/mcp"
 SERVER = """
 import os, sys, http.server
 print("cwd", os.getcwd(), "PORT", os.environ["PORT"], "NAME", os.environ.get("NAME"), "argv", sys.argv[1:], flush=True)
@@ -64,6 +65,12 @@ def test_every_option_can_stand_in_pyproject(tmp_path):
         ('budget = "9s"', {"budget": "5s"}, {"budget": "5s"}),
         ('budget = "9s"', {"rounds": 8}, {"rounds": 8, "budget": None}),
         ("rounds = 8", {"budget": "5s"}, {"rounds": None, "budget": "5s"}),
+        (f'mcp = "{MCP}"\nsession_idle = "5s"', {"mcp": "stdio"}, {"mcp": "stdio", "session_idle": None}),
+        (f'mcp = "{MCP}"\nsession-limit = 9', {"mcp": "http://[::1]:9/"}, {"session_limit": 9}),
+        (f'mcp = "{MCP}"\nsession-limit = 9', {"drive": "true"}, {"mcp": None, "session_limit": None}),
+        ('locustfile = "a.py"\nhost = "http://[::1]:9"', {"mcp": MCP}, {"locustfile": None, "host": None}),
+        ('locustfile = "a.py"\nhost = "h"', {"locustfile": "b.py"}, {"locustfile": "b.py", "host": "h"}),
+        (f'mcp = "{MCP}"\ntool = ["x"]', {"locustfile": "b.py"}, {"mcp": None, "tool": ()}),
         ('mcp = "stdio"\ntool = ["x"]', {"drive": "true"}, {"mcp": None, "drive": "true", "tool": ()}),
         ('request = ["GET http://127.0.0.1/"]', {"mcp": "stdio"}, {"mcp": "stdio", "request": ()}),
         ('command = "a b"\ncwd = "/"\nenv = ["A=1"]', {"pid": 7}, {"command": (), "pid": 7, "cwd": None, "env": ()}),

@@ -5,7 +5,8 @@ argv and environment). Then each line asks for one thing and gets one line back:
 
     {"try": 0, "seconds": 5}            → {"status": 200, "server": "…", "endless": false}
                                           or {"missing": "refused|tls|silent|closed|garbage", "words": "…"}
-    {"play": {"request:GET /": 40}}     → {"done": {…}, "failed": {…}, "seconds": {…}, "problem": null, "gone": false}
+    {"play": {"request:GET /": 40}}     → {"done": {…}, "failed": {…}, "seconds": {…}, "problem": null, "gone": false,
+                                           "cpu_seconds": 0.02}
 
 Half of the requests go over connections that are kept, also between rounds; half ask the server to close. The n-th
 request of a kind is the same one in every round. The process ends when its stdin does.
@@ -169,6 +170,7 @@ class Load:
     def play(self, doses: Mapping[str, int]) -> dict[str, object]:
         """Send that many requests of each kind, interleaved, and say what came of them."""
         tally = Tally()
+        cpu_before = time.process_time()
         jobs = deque(self._jobs(doses))
         threads = [
             threading.Thread(target=self._work, args=(jobs, tally), daemon=True) for _ in range(self._concurrency)
@@ -177,7 +179,8 @@ class Load:
             thread.start()
         for thread in threads:
             thread.join()
-        return {name: getattr(tally, name) for name in ("done", "failed", "seconds", "problem", "gone")}
+        said = {name: getattr(tally, name) for name in ("done", "failed", "seconds", "problem", "gone")}
+        return {**said, "cpu_seconds": time.process_time() - cpu_before}
 
     def _jobs(self, doses: Mapping[str, int]) -> list[tuple[Request, bool]]:
         """Which request over which sort of connection, each kind spread evenly over the round."""

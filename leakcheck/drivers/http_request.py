@@ -51,7 +51,7 @@ def wire_request(request: Request, headers: Mapping[str, str]) -> WireRequest:
         fields["Content-Type"] = _content_type(body)
     given = {name.lower() for name in headers}
     lines = [f"{name}: {value}" for name, value in fields.items() if name.lower() not in given]
-    lines += [_checked_header(name, value) for name, value in headers.items()]
+    lines += [checked_header(name, value) for name, value in headers.items()]
     if body is not None or request.method in {"POST", "PUT", "PATCH"}:
         lines.append(f"Content-Length: {len((body or '').encode())}")
     return WireRequest(
@@ -90,7 +90,8 @@ def _checked_url(request: Request) -> tuple[SplitResult, int]:
     return parts, port or (443 if parts.scheme == "https" else 80)
 
 
-def _checked_header(name: str, value: str) -> str:
+def checked_header(name: str, value: str) -> str:
+    """Return one `--header` as its line. Raises UsageError if it would break the request."""
     if not _NAME.fullmatch(name) or any(sign in value for sign in "\r\n\0"):
         raise UsageError(f"--header {name!r} is no header of one line; write --header 'NAME: VALUE'")
     if name.lower() in _OURS:

@@ -55,8 +55,24 @@ def notification(method: str, params: Mapping[str, object] | None = None) -> byt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rpc:
+    """A request before a transport has encoded it, and what must come back."""
+
+    words: str
+    """What it is, for messages."""
+    method: str
+    params: Mapping[str, object] | None
+    expect: Expect = Expect.RESULT
+
+    def operation(self, kind: str, *, cancelled: bool = False) -> Operation:
+        """Encode it for a conversation over stdin and stdout, counted as `kind`."""
+        request = encoded(self.method, self.params)
+        return Operation(kind=kind, words=self.words, request=request, expect=self.expect, cancelled=cancelled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One unit of work: a request, and what must come back."""
+    """One unit of work over stdin and stdout: a request, and what must come back."""
 
     kind: str
     """What it is counted as."""

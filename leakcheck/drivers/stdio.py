@@ -12,17 +12,15 @@ from leakcheck.credentials import Secrets
 from leakcheck.drivers import Opened, Played
 from leakcheck.drivers.copies import Copies, StartCopy
 from leakcheck.drivers.job import Job
-from leakcheck.drivers.messages import Operation, encoded
-from leakcheck.drivers.operations import cancels, interleaved, rejects
+from leakcheck.drivers.messages import Operation
+from leakcheck.drivers.operations import LIST, TRY_SECONDS, cancels, interleaved, rejects, try_inputs, try_tools
 from leakcheck.drivers.peer import Peer
-from leakcheck.drivers.tools import Choice, Chosen, choose, known, none_called
+from leakcheck.drivers.tools import Chosen, choose, known, none_called
 from leakcheck.model.event import Copy, NotPlayed
 from leakcheck.model.plan import AuditPlan
 from leakcheck.targets import Target
 
-TRY_SECONDS = 2.0
-"""A tool that takes longer on its try-out is left out: at 4 in flight it would leave too few operations to judge."""
-_LIST = Operation(kind="list", words="tools/list", request=encoded("tools/list", {}))
+_LIST = LIST.operation("list")
 
 
 class StdioDriver:
@@ -53,15 +51,16 @@ class StdioDriver:
         tools = known(listing)
         choice = choose(tools, self._plan.tools)
         self._undo = choice.undo
-        tried, not_played = self._try_tools(peer, choice)
-        if not tried:
-            not_played.insert(0, none_called(len(tools)))
-        not_played += self._try_others(peer, tried)
+        tried, failed = try_tools(choice.candidates, lambda chosen: self._try_call(peer, chosen))
+        called = [chosen for chosen in choice.candidates if chosen in tried]  # in the server's order, run after run
+        self._inputs = {chosen.kind: (chosen.rpc.operation(chosen.kind),) for chosen in called}
+        none = () if tried else (none_called(len(tools)),)
+        not_played = (*none, *choice.left_out, *failed, *self._try_others(peer, tried))
         return Opened(
             server=greeting.server,
             protocol=f"MCP {greeting.version} over stdio",
             operations=tuple(self._inputs),
-            not_played=tuple(not_played),
+            not_played=not_played,
             writes=self._writes(tried),
             warnings=tuple(self._warnings),
         )
@@ -83,7 +82,7 @@ class StdioDriver:
     def undo(self) -> None:
         """Call each `--undo` tool once, one after the other. A failure is told by the next `play`."""
         for chosen in self._undo:
-            job = self._talk().play(Job((chosen.operation(),), in_flight=1), "undo")
+            job = self._talk().play(Job((chosen.rpc.operation("undo"),), in_flight=1), "undo")
             if job.problem is not None:
                 self._undo_problem = f"undo: {job.problem}"
 
@@ -127,42 +126,29 @@ class StdioDriver:
         cancelled = ["cancel"] if "cancel" in self._inputs and tried and not tried[-1].tool.read_only else []
         return (*calls, *cancelled)
 
-    def _try_tools(self, peer: Peer, choice: Choice) -> tuple[list[Chosen], list[NotPlayed]]:
-        """Call each candidate once; return those that answered well, fastest first, and of the others why not."""
-        left_out = list(choice.left_out)
-        took: list[tuple[float, Chosen]] = []
-        for chosen in choice.candidates:
-            operation = chosen.operation()
-            peer.conversation.requested.clear()
-            job = peer.ask(operation, TRY_SECONDS)
-            reason = job.problem
-            if peer.conversation.requested:
-                reason = f"it asks the client for {', '.join(peer.conversation.requested)}"
-            if reason is None:
-                took.append((job.spent[operation.kind], chosen))
-                self._inputs[operation.kind] = (operation,)
-            else:
-                left_out.append(NotPlayed(operation=operation.kind, reason=f"tried once: {self._secrets.hide(reason)}"))
-        return [chosen for _, chosen in sorted(took, key=lambda pair: pair[0])], left_out
+    def _try_call(self, peer: Peer, chosen: Chosen) -> tuple[str | None, float]:
+        """Call a tool once; return what was wrong, and the seconds it took."""
+        peer.conversation.requested.clear()
+        job = peer.ask(chosen.rpc.operation(chosen.kind), TRY_SECONDS)
+        problem = job.problem
+        if peer.conversation.requested:
+            problem = f"it asks the client for {', '.join(peer.conversation.requested)}"
+        return None if problem is None else self._secrets.hide(problem), job.spent[chosen.kind]
 
-    def _try_others(self, peer: Peer, tried: list[Chosen]) -> list[NotPlayed]:
-        """Try each input of `reject`, and `cancel`, once."""
+    def _try_others(self, peer: Peer, tried: list[Chosen]) -> tuple[NotPlayed, ...]:
+        """Try each input of `reject`, and `cancel`, once; return which of the two is not played."""
         quickest, slowest = (tried[0], tried[-1]) if tried else (None, None)
         if quickest and slowest:
-            self._work, self._slow = tuple(one.operation() for one in tried), slowest.operation()
-        not_played: list[NotPlayed] = []
-        for kind, inputs in (("reject", rejects(quickest)), ("cancel", (cancels(slowest),))):
-            good: list[Operation] = []
-            problems: list[str] = []
-            for operation in inputs:
-                problem = peer.ask(operation, TRY_SECONDS).problem
-                if problem is None:
-                    good.append(operation)
-                else:
-                    problems.append(problem)
-            if good:
-                self._inputs[kind] = tuple(good)
-                self._warnings += (f"{kind}, tried once, left out: {problem}" for problem in problems)
-            else:
-                not_played.append(NotPlayed(operation=kind, reason=f"tried once: {'; '.join(problems)}"))
+            self._work = tuple(one.rpc.operation(one.kind) for one in tried)
+            self._slow = self._work[-1]
+        not_played: tuple[NotPlayed, ...] = ()
+        for kind, inputs in (
+            ("reject", tuple(rpc.operation("reject") for rpc in rejects(quickest))),
+            ("cancel", (cancels(slowest).operation("cancel", cancelled=True),)),
+        ):
+            outcome = try_inputs(kind, inputs, lambda operation: peer.ask(operation, TRY_SECONDS).problem)
+            if outcome.good:
+                self._inputs[kind] = outcome.good
+            self._warnings += outcome.warnings
+            not_played += outcome.not_played
         return not_played

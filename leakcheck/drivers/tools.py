@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from leakcheck.drivers.arguments import NoSmallest, smallest
-from leakcheck.drivers.messages import Expect, Operation, encoded, shown
+from leakcheck.drivers.messages import Rpc, shown
 from leakcheck.errors import UsageError
 from leakcheck.model.event import NotPlayed
 from leakcheck.model.plan import ToolChoice
@@ -31,13 +31,16 @@ class Chosen:
     tool: Tool
     arguments: Mapping[str, object]
 
-    def operation(self, *, cancelled: bool = False) -> Operation:
-        """Return the call, pre-encoded."""
-        kind = "cancel" if cancelled else f"call:{self.tool.name}"
-        words = f"{'a cancelled ' if cancelled else ''}call of {shown(self.tool.name, 80)!r}"
-        request = encoded("tools/call", {"name": self.tool.name, "arguments": self.arguments})
-        expect = Expect.ANSWER if cancelled else Expect.RESULT
-        return Operation(kind=kind, words=words, request=request, expect=expect, cancelled=cancelled)
+    @property
+    def kind(self) -> str:
+        """What a call of it is counted as."""
+        return f"call:{self.tool.name}"
+
+    @property
+    def rpc(self) -> Rpc:
+        """The call."""
+        params = {"name": self.tool.name, "arguments": self.arguments}
+        return Rpc(words=f"call of {shown(self.tool.name, 80)!r}", method="tools/call", params=params)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,13 @@ _DEFAULTS = AuditPlan(command=None, pid=None, driver=DriverKind.STDIO)
 
 def command_line(plan: AuditPlan) -> str:
     """Give the command, quoted for a shell. Values of headers and variables are secret: `$NAME` stands instead."""
-    words = ["leakcheck", "audit", *_work(plan), *_tools(plan), *_bounds(plan)]
-    if plan.pid is not None:
-        words += ["--pid", str(plan.pid)]
+    if plan.driver is DriverKind.NONE:
+        start = ["watch", str(plan.pid)] if plan.command is None else ["run"]
+        words = ["leakcheck", *start, *_looks(plan), *_judged(plan)]
+    else:
+        running = [] if plan.pid is None else ["--pid", str(plan.pid)]
+        words = ["leakcheck", "audit", *_work(plan), *_looks(plan), *_tools(plan), *_bounds(plan), *_judged(plan)]
+        words += running
     line = shlex.join(words)
     return f"{line} -- {shlex.join(plan.command)}" if plan.command else line
 
@@ -24,10 +28,23 @@ def command_line(plan: AuditPlan) -> str:
 def _work(plan: AuditPlan) -> Iterator[str]:
     if plan.driver is DriverKind.STDIO:
         yield from ("--mcp", "stdio")
+    idle, limit = plan.session_idle_seconds, plan.session_limit
+    for option, value in (
+        ("--mcp", plan.mcp_url),
+        ("--locustfile", plan.locustfile),
+        ("--host", plan.host),
+        ("--session-idle", None if idle is None else f"{idle:g}s"),
+        ("--session-limit", None if limit is None else str(limit)),
+    ):
+        if value is not None:
+            yield from (option, value)
     for request in plan.requests:
         yield from ("--request", " ".join(part for part in (request.method, request.url, request.body) if part))
     if plan.drive:
         yield from ("--drive", shlex.join(plan.drive))
+
+
+def _looks(plan: AuditPlan) -> Iterator[str]:
     if plan.metrics_url:
         yield from ("--metrics", plan.metrics_url)
     for name in plan.header_names:
@@ -61,12 +78,15 @@ def _bounds(plan: AuditPlan) -> Iterator[str]:
         yield from ("--ready-timeout", f"{plan.ready_timeout_seconds:g}s")
     if plan.grace_seconds != _DEFAULTS.grace_seconds:
         yield from ("--grace", f"{plan.grace_seconds:g}s")
+    if plan.seed != _DEFAULTS.seed:
+        yield from ("--seed", str(plan.seed))
+
+
+def _judged(plan: AuditPlan) -> Iterator[str]:
     for name in plan.exclude:
         yield from ("--exclude", name)
     for name in plan.require:
         yield from ("--require", name)
-    if plan.seed != _DEFAULTS.seed:
-        yield from ("--seed", str(plan.seed))
 
 
 def _variable(header: str) -> str:

@@ -30,7 +30,6 @@ WORDS = {
 }
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Detail:
     """How much of an audit is shown; the first one whose page is small enough is taken."""

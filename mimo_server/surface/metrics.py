@@ -1,4 +1,4 @@
-"""The metrics page: GET /metrics on 127.0.0.1, read from the components at the moment of the request."""
+"""The metrics page: GET /metrics, read from the components at the moment of the request."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class _Page(Collector):
         yield GaugeMetricFamily("mimo_store_bytes", "Pages of the store in use", figures.store.live_bytes)
         yield GaugeMetricFamily("mimo_connections", "Connections to agents now open", figures.connections)
         yield GaugeMetricFamily("mimo_skill_processes", "Skill processes kept by the server", figures.skill_processes)
+        yield CounterMetricFamily("mimo_refused_requests", "Requests answered with an error", figures.refused)
         entries = GaugeMetricFamily("mimo_registry_entries", "Entries now", labels=["registry"])
         limits = GaugeMetricFamily("mimo_registry_limit", "Most entries at once", labels=["registry"])
         highest = GaugeMetricFamily("mimo_registry_high_water", "Most entries so far", labels=["registry"])
@@ -46,7 +47,8 @@ class _Page(Collector):
         yield from (entries, limits, highest, rejected)
 
 
-def _rendered(figures: Figures) -> bytes:
+def rendered(figures: Figures) -> bytes:
+    """The page as OpenMetrics text."""
     registry = CollectorRegistry()  # not the process-wide one: its collectors are not ours to show
     registry.register(_Page(figures))
     page: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
@@ -55,7 +57,7 @@ def _rendered(figures: Figures) -> bytes:
 
 @asynccontextmanager
 async def metrics_page(app: App, port: int) -> AsyncIterator[int]:
-    """Serve the page and yield its port. Raises SettingsError when the port cannot be had."""
+    """Serve the page at a port of 127.0.0.1 and yield that. Raises SettingsError when it cannot be had."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -89,7 +91,7 @@ async def _response(app: App, head: bytes) -> bytes:
         return _http(b"404 Not Found", b"text/plain", b"the page is /metrics\n")
     if method != b"GET":
         return _http(b"405 Method Not Allowed", b"text/plain", b"GET only\n")
-    return _http(b"200 OK", CONTENT_TYPE_LATEST.encode(), _rendered(await app.figures()))
+    return _http(b"200 OK", CONTENT_TYPE_LATEST.encode(), rendered(await app.figures()))
 
 
 def _http(status: bytes, kind: bytes, body: bytes) -> bytes:

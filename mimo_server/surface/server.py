@@ -1,4 +1,4 @@
-"""The tools on the SDK's server, over stdio, until stdin ends or SIGTERM comes."""
+"""The tools on the SDK's server, over stdio until stdin ends, or over HTTP, and in both until SIGTERM comes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from mimo_server.app import App
 from mimo_server.errors import MimoError
+from mimo_server.surface.http import serve_http
 from mimo_server.surface.metrics import metrics_page
+from mimo_server.surface.outcomes import outcomes
 from mimo_server.surface.stdio import stdio
 from mimo_server.surface.tools import TOOLS
 
@@ -34,6 +36,9 @@ async def serve(app: App) -> None:
         if app.settings.metrics_port is not None:
             await stack.enter_async_context(metrics_page(app, app.settings.metrics_port))
         server = _server(app)
+        if app.settings.http is not None:
+            await serve_http(app, server, app.settings.http, stop)
+            return
         async with stdio(stop) as (incoming, outgoing):
             await server.run(incoming, outgoing, server.create_initialization_options())
 
@@ -48,14 +53,17 @@ def _server(app: App) -> Server[Any]:
     def schema(name: str) -> dict[str, Any] | None:  # spares the SDK a tools/list per call
         return TOOLS[name].described.input_schema if name in TOOLS else None
 
-    return Server(
+    server = Server(
         "mimo",
         version=version("mimo-leakcheck"),
         instructions="Stores texts and finds them again by their words.",
         get_tool_input_schema=schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_subscriptions_listen=app.subscriptions.listen,
     )
+    server.middleware.append(outcomes(app.refusals))
+    return server
 
 
 async def _call(app: App, params: mcp.CallToolRequestParams) -> mcp.CallToolResult:

@@ -1,29 +1,19 @@
-"""Measures what the documents quote. Resumable: an item whose file is there is not measured again.
-
-    nox -s evidence -- reports/<date>-line            measure what is missing
-    nox -s evidence -- reports/<date>-line clean-3    measure this item only
-
-Each item is one file `<item>.json` with the command, the commit and the machine; audits that readers may want to look
-at keep their `audit.json` and `report.html` beside it. `figures.json` sums up; the documents quote from there.
-"""
+"""What the first line of the toolkit claims: MCP over stdio, plain HTTP, commands."""
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
 import json
 import os
-import platform
 import random
-import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+
+from measuring import audit
 
 METRICS = ("--metrics", "http://127.0.0.1:{port}/metrics")
 MIMO = ("mimo-server", "--metrics-port", "{port}")
@@ -35,98 +25,6 @@ LEAKS = {
 }
 CLEAN_RUNS = 10
 KILLS = 20
-
-
-def main() -> None:
-    """Measure what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("items", nargs="*")
-    wanted = parser.parse_args()
-    wanted.folder.mkdir(parents=True, exist_ok=True)
-    for name, measure in ITEMS.items():
-        path = wanted.folder / f"{name}.json"
-        if name not in wanted.items if wanted.items else path.exists():
-            continue
-        print(f"{dt.datetime.now():%H:%M:%S} {name}", flush=True)
-        document = {"item": name, **measure(wanted.folder), **_where()}
-        path.write_text(json.dumps(document, indent=1) + "\n")
-        print(f"  {document.get('verdict', document.get('result'))}", flush=True)
-    figures = _figures(wanted.folder)
-    (wanted.folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
-    print(json.dumps(figures, indent=1))
-    for path in (Path("README.md"), *sorted(Path("docs").glob("*.md"))):
-        path.write_text(_quoted(path.read_text(), wanted.folder.name, figures))
-
-
-def _quoted(text: str, folder: str, figures: dict[str, object]) -> str:
-    """Bring the figures that a document quotes from this folder up to date; unknown keys stay as they are."""
-
-    def value(match: re.Match[str]) -> str:
-        found: object = figures
-        for key in match["key"].split("."):
-            found = found.get(key) if isinstance(found, dict) else None
-        return match["head"] + (match["old"] if found is None else str(found)) + match["tail"]
-
-    head = rf"(?P<head><!--figure:{re.escape(folder)}/figures\.json#(?P<key>[\w.]+)-->)"
-    return re.sub(rf"{head}(?P<old>.*?)(?P<tail><!--/figure-->)", value, text)
-
-
-def _where() -> dict[str, object]:
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    return {
-        "commit": commit,
-        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cores": os.cpu_count(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-            "load_1min": os.getloadavg()[0],
-        },
-    }
-
-
-def _audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str, object]]:
-    def measure(folder: Path) -> dict[str, object]:
-        with tempfile.TemporaryDirectory() as temporary:
-            out = Path(temporary) / "audit"
-            command = ["leakcheck", "audit", *arguments]
-            at = command.index("--")
-            begun = time.monotonic()
-            finished = subprocess.run(
-                [*command[:at], "--out", str(out), *command[at:]], capture_output=True, text=True, check=False
-            )
-            seconds = time.monotonic() - begun
-            document = json.loads((out / "audit.json").read_text())
-            if keep:
-                (folder / keep).mkdir(exist_ok=True)
-                for file in ("audit.json", "report.html"):
-                    (folder / keep / file).write_text(_without_paths((out / file).read_text(), temporary))
-        return {
-            "command": command,
-            "exit_code": finished.returncode,
-            "seconds": round(seconds, 1),
-            "verdict": document["verdict"],
-            "rounds": len(document["rounds"]),
-            "operations": sum(sum(one["operations"].values()) for one in document["rounds"]),
-            "tool": document["tool"],
-            "server": document["target"]["server"],
-            "warnings": document["warnings"],
-            "findings": [
-                {
-                    key: one[key]
-                    for key in ("resource", "verdict", "shape", "operation", "rate", "detectable", "evidence")
-                }
-                for one in document["findings"]
-            ],
-        }
-
-    return measure
-
-
-def _without_paths(text: str, temporary: str) -> str:
-    """Take this machine's folders out: they say nothing to a reader elsewhere."""
-    return text.replace(temporary, "TMP").replace(str(Path.cwd()), ".")
 
 
 def _repository() -> str:
@@ -150,7 +48,7 @@ def _git_arguments() -> list[str]:
 
 
 def _git(folder: Path) -> dict[str, object]:
-    return _audit("--mcp", "stdio", *_git_arguments(), "--", "mcp-server-git")(folder)
+    return audit("--mcp", "stdio", *_git_arguments(), "--", "mcp-server-git")(folder)
 
 
 def _kills(folder: Path) -> dict[str, object]:
@@ -243,44 +141,44 @@ def _cost(folder: Path) -> dict[str, object]:
 
 
 ITEMS: dict[str, Callable[[Path], dict[str, object]]] = {
-    "current": _audit("--mcp", "stdio", *METRICS, "--", *MIMO, "--profile", "current", keep="current"),
-    "clean-1": _audit("--mcp", "stdio", *METRICS, "--", *MIMO, keep="fixed"),
-    **{f"defect-{name}": _audit("--mcp", "stdio", *METRICS, "--", *MIMO, "--defect", name) for name in LEAKS},
-    "defect-json_text_scan": _audit(
+    "current": audit("--mcp", "stdio", *METRICS, "--", *MIMO, "--profile", "current", keep="current"),
+    "clean-1": audit("--mcp", "stdio", *METRICS, "--", *MIMO, keep="fixed"),
+    **{f"defect-{name}": audit("--mcp", "stdio", *METRICS, "--", *MIMO, "--defect", name) for name in LEAKS},
+    "defect-json_text_scan": audit(
         *("--mcp", "stdio", *METRICS, "--tool", "memory_store", "--undo", 'memory_forget={"category": "fact"}'),
         *("--", *MIMO, "--defect", "json_text_scan", "--seed-memories", "500", "--dimensions", "1536"),
         keep="json_text_scan",
     ),
-    "third-everything": _audit(
+    "third-everything": audit(
         *("--mcp", "stdio", "--", "npx", "-y", "@modelcontextprotocol/server-everything"), keep="everything"
     ),
-    "third-time": _audit(
+    "third-time": audit(
         *("--mcp", "stdio", "--arguments", 'get_current_time={"timezone": "UTC"}', "--", "mcp-server-time"), keep="time"
     ),
     "third-git": _git,
-    "third-http-server": _audit(
+    "third-http-server": audit(
         *("--request", "GET http://127.0.0.1:{port}/", "--", "python", "-m", "http.server", "{port}")
     ),
-    "third-httpbin": _audit(
+    "third-httpbin": audit(
         *("--request", "GET http://127.0.0.1:{port}/get", "--request", "GET http://127.0.0.1:{port}/status/404"),
         *("--request", 'POST http://127.0.0.1:{port}/post {"a":1}', "--", *HTTPBIN),
         keep="httpbin",
     ),
-    "third-drive": _audit(
+    "third-drive": audit(
         *("--drive", "python -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:{port}/\").read()'"),
         *("--", "python", "-m", "http.server", "{port}"),
     ),
-    **{f"clean-{number}": _audit("--mcp", "stdio", *METRICS, "--", *MIMO) for number in range(2, CLEAN_RUNS + 1)},
+    **{f"clean-{number}": audit("--mcp", "stdio", *METRICS, "--", *MIMO) for number in range(2, CLEAN_RUNS + 1)},
     "kills": _kills,
     "cost": _cost,
 }
 
 
-def _figures(folder: Path) -> dict[str, object]:
+def figures(folder: Path) -> dict[str, object]:
     """Sum up what is there."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if path.stem in ITEMS}
     clean = [one for name, one in found.items() if name.startswith("clean-")]
-    figures: dict[str, object] = {
+    summed: dict[str, object] = {
         "clean_audits": len(clean),
         "clean_verdicts": {verdict: sum(one["verdict"] == verdict for one in clean) for verdict in ("clean", "leak")},
         "clean_would_have_seen": _worst(clean),
@@ -288,22 +186,22 @@ def _figures(folder: Path) -> dict[str, object]:
     for name, (resource, operation) in LEAKS.items():
         for finding in found.get(f"defect-{name}", {}).get("findings", []):
             if (finding["resource"], finding["operation"], finding["verdict"]) == (resource, operation, "leak"):
-                figures[f"{name}_rate"] = round(finding["rate"]["value"], 3)
+                summed[f"{name}_rate"] = round(finding["rate"]["value"], 3)
     for name, one in found.items():
         if name.startswith("third-") or name == "defect-json_text_scan":
-            figures[name.replace("-", "_")] = one["verdict"]
+            summed[name.replace("-", "_")] = one["verdict"]
     if "kills" in found:
-        figures["kills"] = found["kills"]["result"]
+        summed["kills"] = found["kills"]["result"]
     if "cost" in found:
         result = found["cost"]["result"]
-        figures["snapshot_ms"] = round(result["one_process"]["snapshot_ms"], 2)
-        figures["snapshot_gunicorn_ms"] = round(result["gunicorn"]["snapshot_ms"], 2)
+        summed["snapshot_ms"] = round(result["one_process"]["snapshot_ms"], 2)
+        summed["snapshot_gunicorn_ms"] = round(result["gunicorn"]["snapshot_ms"], 2)
     shares = [one["tool"] for one in found.values() if "tool" in one]
     if shares:
-        figures["snapshot_audits_ms"] = round(median(one["snapshot_ms"] for one in shares), 1)
-        figures["looking_percent_of_a_core"] = round(100 * median(one["looking_cpu_share"] for one in shares), 2)
-        figures["auditor_percent_of_a_core"] = round(100 * median(one["auditor_cpu_share"] for one in shares), 1)
-    return figures
+        summed["snapshot_audits_ms"] = round(median(one["snapshot_ms"] for one in shares), 1)
+        summed["looking_percent_of_a_core"] = round(100 * median(one["looking_cpu_share"] for one in shares), 2)
+        summed["auditor_percent_of_a_core"] = round(100 * median(one["auditor_cpu_share"] for one in shares), 1)
+    return summed
 
 
 def _worst(audits: list[dict[str, object]]) -> dict[str, float]:
@@ -314,7 +212,3 @@ def _worst(audits: list[dict[str, object]]) -> dict[str, float]:
             if finding["detectable"] and finding["resource"] in ("fds.socket", "processes", "memory.anon"):
                 worst[finding["resource"]] = max(worst.get(finding["resource"], 0.0), finding["detectable"]["value"])
     return {name.replace(".", "_"): round(value, 4) for name, value in worst.items()}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,296 @@
+"""`McpUser`: a Locust user that speaks MCP over HTTP, in both eras, as raw JSON-RPC.
+
+The official SDK's client does not work under gevent, and costs five times the CPU. Every request fires Locust's own
+request event under a fixed name (`tools/call echo`), and an answer with the wrong content is a failure there.
+
+Does not see: streams that a server offers beside its answers; resuming of a broken one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar
+
+import gevent
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketResponse
+from geventhttpclient.useragent import ConnectionError as AgentError
+from locust.contrib.fasthttp import FastHttpUser
+
+from loadtests.mcp_wire import (
+    CLIENT,
+    HANDSHAKE,
+    IDS,
+    Answer,
+    Events,
+    Expect,
+    ExpiredError,
+    Inbox,
+    MissingError,
+    Session,
+    WrongError,
+    reply,
+    shown,
+)
+
+PATIENCE_SECONDS = 10.0
+"""How long an answer may take."""
+LINGER_SECONDS = 0.25
+"""How long a server may keep an event stream open after the answer; then the connection is closed, not kept."""
+LARGEST = 32 * 1024 * 1024
+"""Bytes of one answer."""
+EVENT_STREAM = "text/event-stream"
+IDLE_SECONDS = 0.5
+"""A kept connection that was idle for longer may have been closed by the server's clock."""
+_READ = 64 * 1024
+_TOO_LARGE = f"an answer of more than {LARGEST >> 20} MiB"
+_FAILURES = (OSError, HTTPParseError, AgentError)
+Result = TypeVar("Result")
+
+
+def missing(error: BaseException, patience: float) -> MissingError:
+    """Return why there was no answer, from what the HTTP client raised."""
+    cause = getattr(error, "original", None) or error
+    if isinstance(cause, ConnectionRefusedError):
+        return MissingError("refused", "the connection was refused")
+    if isinstance(cause, TimeoutError | gevent.Timeout):
+        return MissingError("silent", f"no answer within {patience:g} s")
+    if isinstance(cause, ssl.SSLError):
+        return MissingError("tls", f"no TLS: {cause.reason or cause}")
+    if isinstance(cause, HTTPConnectionClosed | ConnectionError) or "Incomplete" in str(cause):
+        return MissingError("closed", "the connection was closed before the answer was complete")
+    if isinstance(cause, OSError):
+        return MissingError("refused", f"no connection: {cause}")
+    return MissingError("garbage", f"the answer is no HTTP: {cause}")
+
+
+class McpUser(FastHttpUser):
+    """Subclass it, set `host` (and `mcp_path`), and call `ask` from tasks."""
+
+    abstract = True
+    insecure = True
+    mcp_path = "/mcp"
+    default_headers: dict[str, str] | None = None
+    """Sent with every request: tokens."""
+    stateful: ClassVar[Mapping[str, bool]] = {}
+    """By version: whether the server keeps sessions. What is not here does."""
+    declared: ClassVar[Mapping[str, Mapping[tuple[str, ...], str]]] = {}
+    """See `Session.declared`."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        # Every status is an answer here: MCP's rules judge it, and the agent must not drop its body.
+        self.client.client.valid_response_codes = frozenset(range(100, 600))  # type: ignore[misc]
+        self.patience = PATIENCE_SECONDS
+        self._kept: dict[str, Session] = {}
+        self._heard = float("-inf")
+
+    @property
+    def url(self) -> str:
+        """Where requests go."""
+        return f"{(self.host or '').rstrip('/')}{self.mcp_path}"
+
+    def ask(
+        self,
+        session: Session,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        expect: Expect = Expect.RESULT,
+        name: str | None = None,
+    ) -> dict[str, Any]:
+        """Send a request and return its result. Raises MissingError or WrongError, after Locust has heard of it."""
+        return self.exchange(session, next(IDS), method, params, expect=expect, name=name)[0]
+
+    def exchange(  # noqa: PLR0913 - a request's parts
+        self,
+        session: Session,
+        number: int,
+        method: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        expect: Expect = Expect.RESULT,
+        name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[dict[str, Any], Answer]:
+        """`ask` with an id of the caller's, headers that replace others, and the whole answer."""
+        head = session.headers(method, params) | dict(headers or {})
+        with self.counted("POST", name or label(method, params)) as count:
+            stream = self.send("POST", head, session.request(number, method, params))
+            answer = self._read(stream, session, Inbox(number), count)
+            return answer.result(session, expect), answer
+
+    def notify(self, session: Session, method: str, params: Mapping[str, Any] | None = None) -> None:
+        """Send a notification, which the server must accept."""
+        with self.counted("POST", method) as count:
+            stream = self.send("POST", session.headers(method, params), session.notification(method, params))
+            answer = self._read(stream, session, Inbox(None), count)
+            if answer.status >= 400:
+                answer.result(session, Expect.RESULT)
+
+    def open_session(self, version: str = HANDSHAKE[-1]) -> tuple[Session, dict[str, Any]]:
+        """Shake hands; return the session in the version that the server chose, and what it said of itself."""
+        offered = Session(version=version)
+        params = {"protocolVersion": version, "capabilities": {}, "clientInfo": CLIENT}
+        result, answer = self.exchange(offered, next(IDS), "initialize", params)
+        chosen = result.get("protocolVersion")
+        if chosen not in HANDSHAKE:
+            raise WrongError(f"answers initialize with version {chosen!r}; known are {', '.join(HANDSHAKE)}")
+        session = Session(version=chosen, id=answer.session_id)
+        self.notify(session, "notifications/initialized")
+        return session, result
+
+    def close_session(self, session: Session) -> None:
+        """Tell the server that the session is over. It may answer 405: that it leaves this to its clock."""
+        if session.id is None:
+            return
+        with self.counted("DELETE", "DELETE session") as count:
+            answer = self._read(self.send("DELETE", session.headers()), session, Inbox(None), count)
+            if answer.status >= 400 and answer.status != 405:
+                answer.result(session, Expect.RESULT)
+
+    def kept(self, version: str) -> Session:
+        """Return this user's own long-lived session in an era, opened when there is none."""
+        if version not in self._kept:
+            if version in HANDSHAKE and self.stateful.get(version, True):
+                self._kept[version], _ = self.open_session(version)
+            else:
+                self._kept[version] = Session(version=version, declared=self.declared)
+        return self._kept[version]
+
+    def within(self, version: str, work: Callable[[Session], Result]) -> Result:
+        """Do `work` in the long-lived session; if the server has let it go meanwhile, once more in a new one."""
+        try:
+            return work(self.kept(version))
+        except ExpiredError:
+            del self._kept[version]
+            return work(self.kept(version))
+
+    def on_stop(self) -> None:
+        """Close the long-lived sessions, as far as the server still listens."""
+        while self._kept:
+            _, session = self._kept.popitem()
+            with contextlib.suppress(MissingError, WrongError):
+                self.close_session(session)
+
+    def drop_connections(self) -> None:
+        """Close the connections that are kept for further requests."""
+        self.client.client.clientpool.close()
+
+    @contextlib.contextmanager
+    def counted(self, method: str, name: str) -> Iterator[dict[str, int]]:
+        """Tell Locust of what happens within as one request; what the HTTP client raises becomes MissingError.
+
+        The caller sets `length` in what this yields.
+        """
+        began, count, failure = time.perf_counter(), {"length": 0}, None
+        timer = gevent.Timeout.start_new(self.patience)
+        try:
+            yield count
+        except (MissingError, WrongError) as error:
+            failure = error
+            raise
+        except gevent.Timeout as expired:
+            if expired is not timer:
+                raise
+            failure = missing(expired, self.patience)
+            raise failure from None
+        except _FAILURES as error:
+            failure = missing(error, self.patience)
+            raise failure from error
+        finally:
+            timer.close()
+            self.environment.events.request.fire(
+                request_type=method,
+                name=name,
+                response_time=(time.perf_counter() - began) * 1000.0,
+                response_length=count["length"],
+                exception=failure,
+                context=self.context(),
+            )
+
+    def send(self, method: str, headers: Mapping[str, str], body: bytes | None = None) -> HTTPSocketResponse:
+        """Send a request over a kept connection and return the answer with its headers read; within `counted`.
+
+        Servers close connections that idle for seconds, perhaps at the moment of sending: then it goes out once more.
+        """
+        idle = time.monotonic() - self._heard > IDLE_SECONDS
+        try:
+            response = self.client.client.urlopen(self.url, method=method, headers=headers, payload=body)
+        except HTTPConnectionClosed:
+            if not idle:
+                raise
+            response = self.client.client.urlopen(self.url, method=method, headers=headers, payload=body)
+        return response.stream
+
+    def _read(self, stream: HTTPSocketResponse, session: Session, inbox: Inbox, count: dict[str, int]) -> Answer:
+        kind = kind_of(stream)
+        try:
+            if kind == EVENT_STREAM:
+                self._listen(stream, session, inbox, count)
+            else:
+                body = _body(stream)
+                count["length"] = len(body)
+                if stream.status_code >= 400:
+                    inbox.take_refusal(body)
+                elif kind == "application/json" and body:
+                    inbox.take(body)
+        finally:
+            stream.release()  # closes it if it was not read to its end
+        self._heard = time.monotonic()
+        session_id = stream.get("mcp-session-id")
+        foreign = stream.status_code < 400 and kind not in {EVENT_STREAM, "application/json"} and count["length"]
+        return Answer(
+            status=stream.status_code,
+            session_id=session_id if isinstance(session_id, str) else None,
+            message=inbox.answer,
+            said=f"{shown(kind)} instead of JSON or an event stream" if foreign else inbox.said,
+        )
+
+    def _listen(self, stream: HTTPSocketResponse, session: Session, inbox: Inbox, count: dict[str, int]) -> None:
+        """Read events up to the answer, and what the server asks meanwhile."""
+        events = Events()
+        while inbox.answer is None:
+            line = stream.readline(b"\n")
+            count["length"] += len(line)
+            if count["length"] > LARGEST:
+                raise WrongError(_TOO_LARGE)
+            if not line:
+                return
+            data = events.take(line)
+            if data is not None:
+                inbox.take(data)
+            while inbox.asked:
+                self._reply(session, inbox.asked.pop())
+        with gevent.Timeout(LINGER_SECONDS, exception=False), contextlib.suppress(*_FAILURES):
+            while stream.readline(b"\n"):
+                pass
+
+    def _reply(self, session: Session, asked: Mapping[str, Any]) -> None:
+        """Answer a request of the server over a connection of its own: the stream it came by is still open."""
+        with self.counted("POST", "answer to the server") as count:
+            stream = self.send("POST", session.headers("reply"), reply(asked))
+            self._read(stream, session, Inbox(None), count)
+
+
+def kind_of(stream: HTTPSocketResponse) -> str:
+    """Return the media type of an answer, without its parameters."""
+    return str(stream.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def label(method: str, params: Mapping[str, Any] | None) -> str:
+    """Return the name that a request has in Locust's statistics: bounded, since tools are."""
+    name = (params or {}).get("name")
+    return f"{method} {shown(name, 80)}" if method == "tools/call" and isinstance(name, str) else method
+
+
+def _body(stream: HTTPSocketResponse) -> bytes:
+    body = chunk = stream.read(_READ)
+    while chunk:
+        chunk = stream.read(_READ)
+        body += chunk
+        if len(body) > LARGEST:
+            raise WrongError(_TOO_LARGE)
+    return body

@@ -1,0 +1,70 @@
+"""Runs one audit as a user would, and says where a measurement was made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def where() -> dict[str, object]:
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    return {
+        "commit": commit,
+        "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cores": os.cpu_count(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+            "load_1min": os.getloadavg()[0],
+        },
+    }
+
+
+def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str, object]]:
+    def measure(folder: Path) -> dict[str, object]:
+        with tempfile.TemporaryDirectory() as temporary:
+            out = Path(temporary) / "audit"
+            command = ["leakcheck", "audit", *arguments]
+            at = command.index("--")
+            begun = time.monotonic()
+            finished = subprocess.run(
+                [*command[:at], "--out", str(out), *command[at:]], capture_output=True, text=True, check=False
+            )
+            seconds = time.monotonic() - begun
+            document = json.loads((out / "audit.json").read_text())
+            if keep:
+                (folder / keep).mkdir(exist_ok=True)
+                for file in ("audit.json", "report.html"):
+                    (folder / keep / file).write_text(without_paths((out / file).read_text(), temporary))
+        return {
+            "command": command,
+            "exit_code": finished.returncode,
+            "seconds": round(seconds, 1),
+            "verdict": document["verdict"],
+            "rounds": len(document["rounds"]),
+            "operations": sum(sum(one["operations"].values()) for one in document["rounds"]),
+            "tool": document["tool"],
+            "server": document["target"]["server"],
+            "warnings": document["warnings"],
+            "findings": [
+                {
+                    key: one[key]
+                    for key in ("resource", "verdict", "shape", "operation", "rate", "detectable", "evidence")
+                }
+                for one in document["findings"]
+            ],
+        }
+
+    return measure
+
+
+def without_paths(text: str, temporary: str) -> str:
+    """Take this machine's folders out: they say nothing to a reader elsewhere."""
+    return text.replace(temporary, "TMP").replace(str(Path.cwd()), ".")
