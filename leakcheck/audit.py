@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
-import platform
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import psutil
-
-from leakcheck import __version__, abandoning, confirming
+from leakcheck import __version__, abandoning, conduct, confirming
 from leakcheck.drivers import Driver, Opened
 from leakcheck.endings import STOP
 from leakcheck.errors import TargetDied, TargetError
@@ -62,7 +58,7 @@ def run(parts: Parts) -> None:
             version=__version__,
             at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             plan=plan,
-            environment=_environment(),
+            environment=conduct.environment(),
         )
     )
     with parts.start() as target:
@@ -246,15 +242,3 @@ class Experiment:
             apart=opened.apart,
             root=root,
         )
-
-
-def _environment() -> dict[str, str | int | float]:
-    return {
-        "system": platform.system(),
-        "kernel": platform.release(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "cores": os.cpu_count() or 0,
-        "memory_bytes": psutil.virtual_memory().total,
-        "load_1min": os.getloadavg()[0],
-    }

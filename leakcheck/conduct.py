@@ -1,9 +1,13 @@
-"""How the audit itself went: what it cost, whether its load kept up, and what a reader must know of it."""
+"""How the audit itself went: on which machine, at what cost, whether its load kept up, what a reader must know."""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Sequence
 from statistics import median
+
+import psutil
 
 from leakcheck.history import operations_by_round
 from leakcheck.model.audit import KEPT_UP, Tool
@@ -12,6 +16,19 @@ from leakcheck.model.event import Ended, Floor, Phase, Planned
 _JUDGED = (Phase.MAIN, Phase.QUIET)
 _BUSY = 0.9
 """Of a core: a load that used this much was as fast as it can be, and nobody knows whether the server was."""
+
+
+def environment() -> dict[str, str | int | float]:
+    """Return what the verdicts may depend on of this machine."""
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count() or 0,
+        "memory_bytes": psutil.virtual_memory().total,
+        "load_1min": os.getloadavg()[0],
+    }
 
 
 def tool(planned: Planned, floors: Sequence[Floor], ended: Ended | None) -> Tool:

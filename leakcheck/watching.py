@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from leakcheck import __version__
-from leakcheck.audit import _environment
+from leakcheck.conduct import environment
 from leakcheck.endings import STOP
 from leakcheck.limits import limits
 from leakcheck.model.audit import SCHEMA
@@ -75,7 +75,7 @@ def watch(parts: Parts) -> None:
             version=__version__,
             at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             plan=parts.plan,
-            environment=_environment(),
+            environment=environment(),
         )
     )
     with parts.start() as target:

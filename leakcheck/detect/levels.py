@@ -37,6 +37,9 @@ _SMALL_BYTES = 1024.0
 """An operation: growth whose upper end is below this is left open by a clean verdict, which states it."""
 _WORST_CLEAN_BYTES = 65536.0
 """A clean verdict that could not have seen this much an operation would say nothing."""
+_LEFT_OPEN = {Per.OPERATION: (_SMALL_BYTES, _WORST_CLEAN_BYTES), Per.SECOND: (1024.0, 16384.0)}
+"""By what growth is counted by; a second's bytes are a day's 84 MiB and 1.3 GiB."""
+_A = {Per.OPERATION: "an operation", Per.SECOND: "a second"}
 _PEAK_SHARE = 0.05
 _PEAK_BYTES = 4 << 20
 
@@ -73,12 +76,9 @@ def judge_level(series: Series, first: int) -> Judgement:
     upper = slope.high if slope.low <= 0 else max(late.high, 0.0)
     allocator = least / float(work[-1] - work[0])
     open_to = max(upper, allocator)
-    if (
-        unit == "bytes"
-        and per is Per.OPERATION
-        and (upper > max(_SMALL_BYTES, allocator) or open_to > _WORST_CLEAN_BYTES)
-    ):
-        return _undecided(series, floors, slope, objections, open_to)
+    small, worst = _LEFT_OPEN[per]
+    if unit == "bytes" and (upper > max(small, allocator) or open_to > worst):
+        return _undecided(series, floors, slope, objections, (open_to, per))
     detectable = Detectable(value=open_to, unit=unit, per=per)
     return _clean(series, first, floors, objections, detectable)
 
@@ -162,14 +162,15 @@ def _leak(series: Series, first: int, rate: Rate, detectable: Detectable) -> Jud
 
 
 def _undecided(
-    series: Series, floors: NDArray[np.float64], slope: _Slope, objections: tuple[str, ...], upper: float
+    series: Series, floors: NDArray[np.float64], slope: _Slope, objections: tuple[str, ...], open_to: tuple[float, Per]
 ) -> Judgement:
     rise, unit = float(floors[-1] - floors[0]), series.resource.unit
+    upper, per = open_to
     shape = Shape.FILLING if slope.low > 0 and rise > 0 else None
     why = "; ".join(objections) if objections else "the growth is small beside the level"
     evidence = (
-        f"Changed by {amount(rise, unit)}; {why}. Up to {amount(upper, unit)} an operation cannot be ruled out: "
-        "a longer budget decides it."
+        f"Changed by {amount(rise, unit)}; {why}. Up to {amount(upper, unit)} {_A[per]} cannot be ruled out: "
+        "a longer run decides it."
     )
     return Judgement(verdict=Verdict.UNDECIDED, shape=shape, evidence=evidence)
 

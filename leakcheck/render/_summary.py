@@ -79,7 +79,8 @@ def headline(audit: Audit) -> str:
         return f"{len(leaks)} of {figures.counted(judged, 'resource')} {grows} not given back"
     if audit.verdict is Verdict.CLEAN:
         done = sum(kind.done for kind in played(audit))
-        return f"no leak seen in {figures.counted(judged, 'resource')} over {figures.counted(done, 'operation')}"
+        over = figures.counted(done, "operation") if done else figures.seconds(audit.tool.wall_seconds)
+        return f"no leak seen in {figures.counted(judged, 'resource')} over {over}"
     if audit.verdict is Verdict.UNDECIDED:
         unsure = len(of_verdict(audit, Verdict.UNDECIDED))
         if unsure:

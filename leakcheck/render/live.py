@@ -24,7 +24,7 @@ _REFRESH_SECONDS = 0.5
 """Twice a second: the clock runs visibly, and drawing costs under 0.5 % of a core."""
 
 
-_GONE = (OSError, ValueError, SystemExit)
+READER_GONE = (OSError, ValueError, SystemExit)
 """The reader has gone: a broken pipe, a terminal hung up (EIO), a closed file; SystemExit is how rich says so."""
 
 
@@ -76,7 +76,7 @@ class Narrator:
         if live is not None:
             try:
                 live.stop()
-            except _GONE:
+            except READER_GONE:
                 self._gone = True
 
     def event(self, event: Event, rounds_expected: int | None = None) -> None:
@@ -173,7 +173,7 @@ class Narrator:
             return
         try:
             write()
-        except _GONE:
+        except READER_GONE:
             self._gone = True
 
 

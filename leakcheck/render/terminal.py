@@ -15,12 +15,13 @@ from rich.text import Text
 
 from leakcheck.model.audit import Audit
 from leakcheck.model.finding import Finding, Verdict
+from leakcheck.model.plan import DriverKind
 from leakcheck.render import _copies, _growth, _summary, figures
 from leakcheck.render._visible import visible, visible_lines
 
 FILE = "report.txt"
 
-_STYLES = {
+STYLES = {
     Verdict.LEAK: "bold red",
     Verdict.CLEAN: "bold green",
     Verdict.UNDECIDED: "bold yellow",
@@ -126,15 +127,17 @@ def _experiment(audit: Audit) -> Table:
     target = audit.target
     if target is not None:
         table.add_row("Target", _text(shlex.join(target.command) or f"pid {target.pid}", most=400))
-        table.add_row(
-            "Server", _text(f"{target.server} · {target.protocol} · ready in {figures.seconds(target.ready_seconds)}")
-        )
+        ready = f" · ready in {figures.seconds(target.ready_seconds)}" if target.operations else ""
+        table.add_row("Server", _text(f"{target.server} · {target.protocol}{ready}"))
     elif audit.plan.command:
         table.add_row("Target", _text(shlex.join(audit.plan.command), most=400))
     kinds = _summary.played(audit)
     done = " · ".join(f"{kind.operation} {figures.count(kind.done)}" for kind in kinds) or "nothing"
     rounds = figures.counted(len(audit.rounds), "round")
-    table.add_row("Played", _text(f"{rounds} in {figures.seconds(audit.tool.wall_seconds)}: {done}"))
+    if audit.plan.driver is DriverKind.NONE:
+        table.add_row("Watched", _text(f"{figures.seconds(audit.tool.wall_seconds)}, {len(audit.rounds)} floors"))
+    else:
+        table.add_row("Played", _text(f"{rounds} in {figures.seconds(audit.tool.wall_seconds)}: {done}"))
     failed = [f"{kind.operation} {figures.count(kind.failed)}" for kind in kinds if kind.failed]
     if failed:
         table.add_row("Failed", _text(" · ".join(failed), style="yellow"))
@@ -175,7 +178,7 @@ def _full(audit: Audit, finding: Finding) -> Table:
 
 def _clean(findings: tuple[Finding, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(Text.assemble(("CLEAN", _STYLES[Verdict.CLEAN])), ratio=5, overflow="fold")
+    table.add_column(Text.assemble(("CLEAN", STYLES[Verdict.CLEAN])), ratio=5, overflow="fold")
     table.add_column("shape", ratio=3)
     table.add_column("this run would have seen", ratio=4)
     for finding in findings:
@@ -218,7 +221,7 @@ def _last(audit: Audit) -> Iterator[RenderableType]:
 
 
 def _label(verdict: Verdict) -> Text:
-    return Text(_summary.LABELS[verdict], style=_STYLES[verdict])
+    return Text(_summary.LABELS[verdict], style=STYLES[verdict])
 
 
 def _text(text: str, *, most: int = 1000, style: str = "") -> Text:
@@ -249,7 +252,7 @@ def _titles(left: Audit, right: Audit) -> list[str]:
 def _cell(finding: Finding | None) -> Text:
     if finding is None:
         return Text(figures.DASH)
-    label = Text(_summary.LABELS[finding.verdict], style=_STYLES[finding.verdict])
+    label = Text(_summary.LABELS[finding.verdict], style=STYLES[finding.verdict])
     if finding.verdict is Verdict.CLEAN:
         return label
     detail = finding.evidence if finding.verdict is Verdict.NOT_JUDGED else _summary.rate_or_shape(finding)

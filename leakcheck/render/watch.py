@@ -15,8 +15,8 @@ from leakcheck.model.finding import Finding, Per, Verdict
 from leakcheck.model.moment import Moment, totals
 from leakcheck.render import _summary, figures
 from leakcheck.render._visible import visible
-from leakcheck.render.live import _GONE
-from leakcheck.render.terminal import _STYLES
+from leakcheck.render.live import READER_GONE
+from leakcheck.render.terminal import STYLES
 
 PLUGIN = False
 
@@ -95,7 +95,7 @@ class WatchView:
             return
         try:
             write()
-        except _GONE:
+        except READER_GONE:
             self._gone = True
 
 
@@ -129,7 +129,7 @@ def _head(moment: Moment) -> Text:
 def _sofar(moment: Moment) -> Text:
     verdict = moment.audit.verdict
     age = figures.seconds(round(moment.elapsed_seconds - moment.judged_seconds))
-    line = Text.assemble((_summary.LABELS[verdict], _STYLES[verdict]), f" so far: {_headline(moment)}")
+    line = Text.assemble((_summary.LABELS[verdict], STYLES[verdict]), f" so far: {_headline(moment)}")
     line.append(f"  ({age} ago)", style="dim")
     line.no_wrap, line.overflow = True, "ellipsis"
     return line
@@ -154,7 +154,7 @@ def _row(finding: Finding, now: float | None, first: float | None) -> Iterator[T
     since = None if now is None or first is None else now - first
     yield Text(figures.DASH if since is None else f"{'+' if since > 0 else ''}{_amount(since, unit)}")
     yield Text(_per_hour(finding, ""))
-    yield Text(_summary.LABELS[finding.verdict], style=_STYLES[finding.verdict])
+    yield Text(_summary.LABELS[finding.verdict], style=STYLES[finding.verdict])
     if finding.verdict is Verdict.UNDECIDED:
         yield Text(visible(finding.evidence, 100), style="dim")
     else:
