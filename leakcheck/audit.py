@@ -80,6 +80,8 @@ def _run(parts: Parts, experiment: Experiment) -> None:
             raise
         how = "target died"
         parts.write(Warned(message=str(error)))
+        if parts.plan.driver in (DriverKind.STDIO, DriverKind.MCP_HTTP):
+            parts.write(Warned(message="If one kind of operation ends it, --skip KIND plays the others without it."))
     except KeyboardInterrupt:
         how = "interrupted"
     finally:

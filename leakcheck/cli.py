@@ -234,6 +234,14 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
             metavar="TIME", help="How long an end may take, of the server too. [default: 5s]", show_default=False
         ),
     ] = None,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND",
+            help="Do not play this: call:TOOL, session, reject, disconnect, cancel, abandon.",
+            show_default=False,
+        ),
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -283,6 +291,7 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
         operations=operations,
         ready_timeout=ready_timeout,
         grace=grace,
+        skip=tuple(skip or ()),
         exclude=tuple(exclude or ()),
         require=tuple(require or ()),
         seed=seed,

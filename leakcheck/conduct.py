@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 import psutil
@@ -12,6 +13,7 @@ import psutil
 from leakcheck.history import operations_by_round
 from leakcheck.model.audit import KEPT_UP, Tool
 from leakcheck.model.event import Ended, Floor, Phase, Planned
+from leakcheck.model.kinds import without_era
 
 _JUDGED = (Phase.MAIN, Phase.QUIET)
 _BUSY = 0.9
@@ -44,14 +46,14 @@ def tool(planned: Planned, floors: Sequence[Floor], ended: Ended | None) -> Tool
         looking_cpu_share=ended.looking_cpu_seconds / wall if ended and wall else None,
         snapshot_ms=1e3 * median(costs) if costs else None,
         load_cpu_share=_load_cpu_share(floors),
-        achieved_share=_achieved(floors),
+        achieved_share=None if (worst := _worst(floors)) is None else worst.share,
     )
 
 
 def fell_behind(floors: Sequence[Floor]) -> bool:
-    """Whether so much of the planned load was not played that no clean verdict can rest on it."""
-    achieved = _achieved(floors)
-    return achieved is not None and achieved < KEPT_UP
+    """Whether so much of the planned load was not played, or failed, that no clean verdict can rest on it."""
+    worst = _worst(floors)
+    return worst is not None and worst.share < KEPT_UP
 
 
 def warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ...]:
@@ -74,16 +76,16 @@ def warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ...]:
 
 def _of_the_load(floors: Sequence[Floor]) -> list[str]:
     found = []
-    share, achieved = _load_cpu_share(floors), _achieved(floors)
+    share, worst = _load_cpu_share(floors), _worst(floors)
     if share is not None and share > _BUSY:
         found.append(
             f"The load itself was the bottleneck: its process used {share:.0%} of a core while it played, so the "
             "server may not have been worked as hard as it can be."
         )
-    if achieved is not None and fell_behind(floors):
+    if worst is not None and worst.share < KEPT_UP:
         found.append(
-            f"Only {achieved:.0%} of the planned operations were played in time: no clean verdict rests on that. Lower "
-            "--operations, raise --budget, or run it on a machine with a free core."
+            f"Of {worst.kind}, {worst.done:,} of {worst.planned:,} planned were played in time, and {worst.failed:,} "
+            f"of these failed: no clean verdict rests on that. {_cure(worst)}"
         )
     return found
 
@@ -94,13 +96,40 @@ def _load_cpu_share(floors: Sequence[Floor]) -> float | None:
     return cpu / wall if cpu and wall else None
 
 
-def _achieved(floors: Sequence[Floor]) -> float | None:
-    """Operations done of those planned, of the kind that fell behind most."""
-    done: dict[str, int] = {}
-    planned: dict[str, int] = {}
-    for floor, row in zip(floors, operations_by_round(floors), strict=True):
-        if floor.phase is Phase.MAIN:
-            for kind, dose in floor.planned.items():
-                planned[kind] = planned.get(kind, 0) + dose
-                done[kind] = done.get(kind, 0) + row.get(kind, 0)
-    return min((done[kind] / dose for kind, dose in planned.items() if dose), default=None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """What became of one kind of operation over the judged rounds."""
+
+    kind: str
+    planned: int
+    done: int
+    failed: int
+
+    @property
+    def share(self) -> float:
+        return (self.done - self.failed) / self.planned
+
+
+def _cure(worst: _Kind) -> str:
+    if worst.failed > worst.planned - worst.done:
+        return f"See what the server says of it in target.log; --skip {without_era(worst.kind)} leaves it out."
+    return "Lower --operations, raise --budget, or run it on a machine with a free core."
+
+
+def _worst(floors: Sequence[Floor]) -> _Kind | None:
+    """The kind of which the least was played well; None where nothing was planned."""
+    rounds = [
+        (floor, row)
+        for floor, row in zip(floors, operations_by_round(floors), strict=True)
+        if floor.phase is Phase.MAIN
+    ]
+    kinds = [
+        _Kind(
+            kind=kind,
+            planned=sum(floor.planned.get(kind, 0) for floor, _ in rounds),
+            done=sum(row.get(kind, 0) for _, row in rounds),
+            failed=sum(floor.failed.get(kind, 0) for floor, _ in rounds),
+        )
+        for kind in dict.fromkeys(kind for floor, _ in rounds for kind in floor.planned)
+    ]
+    return min((one for one in kinds if one.planned), key=lambda one: one.share, default=None)

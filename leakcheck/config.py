@@ -76,6 +76,7 @@ def plan(options: Options, port: int, directory: Path) -> Setup:
         operations=options.operations,
         ready_timeout_seconds=seconds(options.ready_timeout or "30s", "--ready-timeout"),
         grace_seconds=seconds(options.grace or "5s", "--grace"),
+        skip=options.skip,
         exclude=options.exclude,
         require=options.require,
         seed=1 if options.seed is None else options.seed,

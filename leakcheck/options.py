@@ -39,6 +39,7 @@ class Options:
     operations: int | None = None
     ready_timeout: str | None = None
     grace: str | None = None
+    skip: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     seed: int | None = None

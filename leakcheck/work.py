@@ -86,6 +86,20 @@ def _check_choice(options: Options) -> None:
         )
 
 
+_KINDS = {None: (), _STDIO: ("reject", "cancel")}
+_KINDS_OVER_HTTP = ("session", "reject", "disconnect", "cancel", "abandon")
+
+
+def _check_skipped(options: Options) -> None:
+    """Only what would be played can be left out."""
+    known = _KINDS.get(options.mcp, _KINDS_OVER_HTTP)
+    for kind in options.skip:
+        if not known:
+            raise UsageError(f"--skip {kind} speaks of MCP operations; give --mcp with it, or leave it out")
+        if kind not in known and not kind.startswith("call:"):
+            raise UsageError(f"--skip must be call:TOOL or one of {', '.join(known)} with this --mcp, not '{kind}'")
+
+
 def _check_belongings(options: Options) -> None:
     """What speaks of one way to work is not given with another."""
     if not options.mcp:
@@ -94,6 +108,7 @@ def _check_belongings(options: Options) -> None:
                 raise UsageError(
                     f"{name} {value[0]} speaks of MCP tools; give --mcp stdio or --mcp URL with it, or leave it out"
                 )
+    _check_skipped(options)
     if options.mcp in {None, _STDIO}:
         limit = None if options.session_limit is None else str(options.session_limit)
         for name, given in (("--session-idle", options.session_idle), ("--session-limit", limit)):

@@ -217,7 +217,8 @@ class Inbox:
         elif message.get("id") is None:
             self.said = _error_text(message) or ""
         else:
-            self.said = f"an answer to id {shown(repr(message.get('id')))}, where {self._number} was asked"
+            foreign = f"an answer to id {shown(repr(message.get('id')))}, where {self._number} was asked"
+            self.said = _error_text(message) or foreign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,8 +258,9 @@ class Answer:
 
     def _without_message(self, session: Session, expect: Expect) -> dict[str, Any]:
         said = f": {self.said}" if self.said else ""
-        if self.status == 404 and session.id is not None:
-            raise ExpiredError(f"the server does not know its session any more (404{said})")
+        lost = self.status == 404 or (self.status == 400 and expect is not Expect.ERROR and "session" in said.lower())
+        if lost and session.id is not None:  # 404 by the standard; older SDKs say it with 400
+            raise ExpiredError(f"the server does not know its session any more ({self.status}{said})")
         if (400 <= self.status < 500 and expect is Expect.ERROR) or (self.status < 500 and expect is Expect.ANSWER):
             return {}
         raise WrongError(f"answers {self.status}{said or ' without a JSON-RPC answer'}")

@@ -213,8 +213,8 @@ def _cancellation(user: McpUser, session: Session, number: int) -> None:
     with user.counted("POST", method), _connection(user) as line:
         line.send("POST", session.headers(method, params), session.notification(method, params))
         status = line.answer("POST").status_code
-        if status == 404 and session.id is not None:
-            raise ExpiredError("the server does not know its session any more (404)")
+        if status in {400, 404} and session.id is not None:  # 404 by the standard; older SDKs say it with 400
+            raise ExpiredError(f"the server does not know its session any more ({status})")
         if status >= 400:
             raise WrongError(f"answers {status} to a cancellation")
 

@@ -155,7 +155,16 @@ def test_a_busy_load_is_a_warning_and_one_that_fell_behind_withdraws():
     assert any("bottleneck" in one and "97%" in one for one in conduct.warnings(main_rounds(cpu=0.97), None))
     behind = main_rounds(done_share=0.5)
     assert conduct.fell_behind(behind)
-    assert any("Only 50% of the planned operations" in one for one in conduct.warnings(behind, None))
+    told = "Of abandon, 400 of 800 planned were played in time, and 0 of these failed"
+    assert any(told in one for one in conduct.warnings(behind, None))
+
+
+def test_operations_that_mostly_fail_withdraw_a_clean_verdict_and_name_the_kind():
+    floors = [
+        dataclasses.replace(one, failed={"abandon": 60}) if one.phase is Phase.MAIN else one for one in main_rounds()
+    ]
+    assert conduct.fell_behind(floors)
+    assert any("480 of these failed" in one and "--skip abandon" in one for one in conduct.warnings(floors, None))
 
 
 def test_an_audit_that_plays_nothing_has_no_share_to_fall_behind():

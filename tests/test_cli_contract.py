@@ -257,6 +257,7 @@ def test_every_option_of_a_plan_is_repeated_by_a_name_that_exists(monkeypatch, t
         operations=4,
         ready_timeout="3s",
         grace="1s",
+        skip=("cancel",),
         exclude=("memory",),
         require=("zombies",),
         seed=7,

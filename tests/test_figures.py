@@ -147,5 +147,5 @@ def test_the_command_to_repeat_an_audit_names_secrets_without_their_values():
     assert command_line(plan) == (
         "leakcheck audit --request 'GET http://127.0.0.1:{port}/' --metrics 'http://127.0.0.1:{port}/metrics' "
         "--header 'Authorization: $AUTHORIZATION' --tool x --arguments 'x={\"n\":1}' --rounds 12 "
-        "--exclude 'memory.*' --seed 7 -- server --port '{port}' 'a b'"
+        "--seed 7 --exclude 'memory.*' -- server --port '{port}' 'a b'"
     )

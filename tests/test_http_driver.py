@@ -323,7 +323,7 @@ def test_the_load_process_ends_when_the_auditor_is_killed_even_in_mid_round(tmp_
         "driver = HttpDriver(plan, {}, Secrets())\n"
         "driver.open(N(exit_code=lambda: None, members=lambda: (1,), last_lines=lambda: (), root=N(role='x')))\n"
         "print(*driver.processes(), flush=True)\n"
-        "driver.play({'request:GET /': 10**6})\n"
+        "driver.play({'request:GET /': 10**5})\n"
     )
     with spawned(tmp_path, *SERVICE, port=port):
         auditor = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE)

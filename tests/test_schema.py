@@ -41,7 +41,7 @@ KINDS = {name: kind for name, kind in reachable(Audit, {}).items() if name != "A
 RECORDS = {"Audit": Audit, **{name: kind for name, kind in KINDS.items() if dataclasses.is_dataclass(kind)}}
 ADDED_LATER = {
     "Tool": ("load_cpu_share", "achieved_share"),
-    "AuditPlan": ("mcp_url", "locustfile", "host", "session_idle_seconds", "session_limit"),
+    "AuditPlan": ("mcp_url", "locustfile", "host", "session_idle_seconds", "session_limit", "skip"),
     "TargetInfo": ("apart",),
 }
 """Keys of schema 1 that its first documents lack: every document written now has them, and none needs them."""

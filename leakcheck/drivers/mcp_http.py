@@ -104,7 +104,7 @@ class McpHttpDriver(LoadDriver):
         choice = choose(tools, self._plan.tools)
         calls: Inputs = {chosen.kind: (call(era, chosen),) for chosen in choice.candidates}
         self._send_plan(calls)
-        tried, failed = try_tools(choice.candidates, lambda chosen: self._attempt(chosen.kind, 0))
+        tried, failed = try_tools(choice.candidates, lambda chosen: self._attempt(chosen.kind, 0), self._plan.skip)
         quickest, slowest = (tried[0], tried[-1]) if tried else (None, None)
         rest = others(era, quickest, slowest)
         self._send_plan(rest)
@@ -129,7 +129,7 @@ class McpHttpDriver(LoadDriver):
         )
 
     def _try_kind(self, kind: str, given: tuple[Input, ...]) -> Tried[Input]:
-        return try_inputs(kind, given, lambda one: self._attempt(kind, given.index(one))[0])
+        return try_inputs(kind, given, lambda one: self._attempt(kind, given.index(one))[0], self._plan.skip)
 
     def _send_plan(self, inputs: Mapping[str, Sequence[Input]]) -> None:
         if inputs:

@@ -16,6 +16,7 @@ TRY_SECONDS = 2.0
 """A tool that takes longer on its try-out is left out: at 4 in flight it would leave too few operations to judge."""
 LIST = Rpc(words="tools/list", method="tools/list", params={})
 """Played where no tool may be called."""
+_SKIPPED = "left out by --skip"
 _NOBODY = "leakcheck-no-such-tool"
 
 Input = TypeVar("Input")
@@ -57,15 +58,18 @@ def cancels(slowest: Chosen | None) -> Rpc:
 
 
 def try_tools(
-    candidates: Iterable[Chosen], attempt: Callable[[Chosen], tuple[str | None, float]]
+    candidates: Iterable[Chosen], attempt: Callable[[Chosen], tuple[str | None, float]], skip: Sequence[str]
 ) -> tuple[list[Chosen], list[NotPlayed]]:
     """Call each candidate once; return those that answered well, fastest first, and of the others why not.
 
-    `attempt` returns what was wrong, and the seconds it took.
+    `attempt` returns what was wrong, and the seconds it took; kinds of `skip` are not even tried.
     """
     took: list[tuple[float, Chosen]] = []
     left_out: list[NotPlayed] = []
     for chosen in candidates:
+        if chosen.kind in skip:
+            left_out.append(NotPlayed(operation=chosen.kind, reason=_SKIPPED))
+            continue
         problem, seconds = attempt(chosen)
         if problem is None:
             took.append((seconds, chosen))
@@ -85,8 +89,12 @@ class Tried(Generic[Input]):
     """Of those left out, if some are good."""
 
 
-def try_inputs(kind: str, inputs: Iterable[Input], attempt: Callable[[Input], str | None]) -> Tried[Input]:
-    """Try each input of a kind once; `attempt` returns what was wrong."""
+def try_inputs(
+    kind: str, inputs: Iterable[Input], attempt: Callable[[Input], str | None], skip: Sequence[str]
+) -> Tried[Input]:
+    """Try each input of a kind once, unless the kind is in `skip`; `attempt` returns what was wrong."""
+    if kind in skip:
+        return Tried(good=(), not_played=(NotPlayed(operation=kind, reason=_SKIPPED),))
     problems = [(one, attempt(one)) for one in inputs]
     good = tuple(one for one, problem in problems if problem is None)
     bad = [problem for _, problem in problems if problem is not None]

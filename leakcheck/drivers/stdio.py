@@ -51,7 +51,7 @@ class StdioDriver:
         tools = known(listing)
         choice = choose(tools, self._plan.tools)
         self._undo = choice.undo
-        tried, failed = try_tools(choice.candidates, lambda chosen: self._try_call(peer, chosen))
+        tried, failed = try_tools(choice.candidates, lambda chosen: self._try_call(peer, chosen), self._plan.skip)
         called = [chosen for chosen in choice.candidates if chosen in tried]  # in the server's order, run after run
         self._inputs = {chosen.kind: (chosen.rpc.operation(chosen.kind),) for chosen in called}
         none = () if tried else (none_called(len(tools)),)
@@ -146,7 +146,9 @@ class StdioDriver:
             ("reject", tuple(rpc.operation("reject") for rpc in rejects(quickest))),
             ("cancel", (cancels(slowest).operation("cancel", cancelled=True),)),
         ):
-            outcome = try_inputs(kind, inputs, lambda operation: peer.ask(operation, TRY_SECONDS).problem)
+            outcome = try_inputs(
+                kind, inputs, lambda operation: peer.ask(operation, TRY_SECONDS).problem, self._plan.skip
+            )
             if outcome.good:
                 self._inputs[kind] = outcome.good
             self._warnings += outcome.warnings

@@ -15,7 +15,7 @@ SCHEMA = 1
 
 
 KEPT_UP = 0.8
-"""Share of the planned operations below which a clean verdict is withdrawn: the server was not worked as it is said."""
+"""Share of the planned operations below which a clean verdict is withdrawn: the server did not work as it is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Tool:
     load_cpu_share: float | None = None
     """Share of one core that the load's processes used while they played the judged rounds; None without such."""
     achieved_share: float | None = None
-    """Operations done of those planned, of the kind that fell behind most; None where nothing was planned."""
+    """Operations played well of those planned, of the kind that did worst; None where nothing was planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

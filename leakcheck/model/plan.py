@@ -75,6 +75,8 @@ class AuditPlan:
     """The server's declared idle time of a session; None: not declared."""
     session_limit: int | None = None
     """The server's declared limit of sessions at once; None: not declared."""
+    skip: tuple[str, ...] = ()
+    """Kinds of MCP operations that are left out, in any era."""
     metrics_url: str | None = None
     tools: ToolChoice = field(default_factory=ToolChoice)
     header_names: tuple[str, ...] = ()

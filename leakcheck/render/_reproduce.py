@@ -83,6 +83,8 @@ def _bounds(plan: AuditPlan) -> Iterator[str]:
 
 
 def _judged(plan: AuditPlan) -> Iterator[str]:
+    for kind in plan.skip:
+        yield from ("--skip", kind)
     for name in plan.exclude:
         yield from ("--exclude", name)
     for name in plan.require:

@@ -87,7 +87,7 @@ def headline(audit: Audit) -> str:
             return f"this run does not settle {unsure} of {figures.counted(judged, 'resource')}"
         achieved = audit.tool.achieved_share
         if achieved is not None and achieved < KEPT_UP:
-            return f"the load fell behind: {figures.share(achieved)} of the planned operations were played"
+            return f"of one kind of operation only {figures.share(achieved)} was played and answered well"
         return "a resource that is required could not be judged"
     return "the target never answered" if audit.target is None else "there was nothing to judge"
 
@@ -173,7 +173,7 @@ def facts(audit: Audit) -> tuple[tuple[str, str], ...]:
         found.append(("Protocol", audit.target.protocol))
     if audit.tool.load_cpu_share is not None and audit.tool.achieved_share is not None:
         share, achieved = figures.share(audit.tool.load_cpu_share), figures.share(audit.tool.achieved_share)
-        found.append(("Load", f"{share} of a core while it played, {achieved} of the plan"))
+        found.append(("Load", f"{share} of a core while it played, {achieved} of the plan played well"))
     if audit.tool.looking_cpu_share is not None:
         found.append(("Looking cost", f"{figures.share(audit.tool.looking_cpu_share)} of a core"))
     return tuple(found)

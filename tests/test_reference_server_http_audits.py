@@ -1,0 +1,62 @@
+"""Over HTTP, both sides: each defect is put down to its own operation while all others run beside it, or nothing is."""
+
+import json
+
+import pytest
+
+SHORT = ("--rounds", "20", "--operations", "3", "--grace", "2s", "--exclude", "memory")
+URLS = ("--mcp", "http://127.0.0.1:{port}/mcp", "--metrics", "http://127.0.0.1:{port}/metrics")
+SERVER = ("--", "mimo-server", "--http", "127.0.0.1:{port}", "--session-idle")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def audit(leakcheck, tmp_path):
+    def run(*server, declared, code):
+        finished = leakcheck("audit", *URLS, *declared, "--out", "audit", *SHORT, *SERVER, *server, timeout=200)
+        assert finished.returncode == code, finished.stdout + finished.stderr
+        return json.loads((tmp_path / "audit" / "audit.json").read_text())
+
+    return run
+
+
+def test_each_of_three_defects_at_once_is_put_down_to_its_own_operation_and_confirmed_alone(audit):
+    defects = ("kept_session", "kept_rejects", "open_connections")
+    document = audit(
+        "1s", *(word for one in defects for word in ("--defect", one)), declared=("--session-idle", "1s"), code=1
+    )
+    leaks = {one["resource"]: one for one in document["findings"] if one["verdict"] == "leak"}
+    sessions = leaks['metric.mimo_registry_entries{registry="sessions"}']
+    expected = {"session@2025-11-25": sessions, "reject": leaks["fds.file"], "call:agent_ping": leaks["fds.socket"]}
+    for operation, finding in expected.items():
+        assert finding["operation"] == operation
+        assert finding["rate"]["value"] == pytest.approx(1.0, rel=0.1)
+        assert "Confirmed" in finding["evidence"]
+    assert {one["operation"] for one in leaks.values()} == set(expected)
+
+
+def test_the_correct_server_gives_every_session_back_and_is_clean(audit):
+    document = audit("1s", declared=("--session-idle", "1s"), code=0)
+    (sessions,) = (one for one in document["findings"] if one["operation"] == "abandon")
+    assert sessions["verdict"] == "clean"
+    assert "entries" in sessions["evidence"], "held while they may be"
+    played = {kind for one in document["rounds"] for kind, count in one["operations"].items() if count}
+    both = {f"{kind}@{era}" for kind in ("reject", "disconnect", "cancel") for era in ("2025-11-25", "2026-07-28")}
+    assert both | {"session@2025-11-25", "abandon@2025-11-25"} <= played
+    assert document["tool"]["achieved_share"] == 1.0
+    assert 0.0 < document["tool"]["load_cpu_share"] < 1.5
+
+
+def test_sessions_that_outlive_the_declared_idle_time_are_a_leak_of_abandon_alone(audit):
+    document = audit("30m", declared=("--session-idle", "1s"), code=1)
+    leaks = {one["resource"]: one["operation"] for one in document["findings"] if one["verdict"] == "leak"}
+    assert leaks['metric.mimo_registry_entries{registry="sessions"}'] == "abandon"
+    assert set(leaks.values()) == {"abandon"}
+
+
+def test_without_a_declaration_held_sessions_are_told_and_change_no_verdict(audit):
+    document = audit("30m", declared=(), code=0)
+    (sessions,) = (one for one in document["findings"] if one["operation"] == "abandon")
+    assert (sessions["resource"], sessions["verdict"]) == ("sessions", "not_judged")
+    assert "not seen released within" in sessions["evidence"]
