@@ -176,3 +176,16 @@ def test_fewer_than_three_rounds_alone_and_clean_judgements_change_nothing():
         rate=Rate(value=1, low=1, high=1, unit="sockets", per=Per.SECOND),
     )
     assert confirm(timed, series(values, rows), 0, 20) is timed
+
+
+def test_a_leak_that_two_share_tells_what_each_did_alone():
+    rows = [*judged_doses(24), *(alone(1), alone(2), (30, 0, 0, 30)) * 3]
+    values = grown(rows, lambda _, row: row[1] + row[2])
+    judgement = judge_count(series(values[:24], rows[:24]), 0)
+    assert (judgement.verdict, judgement.operation) == (Verdict.LEAK, None)
+    assert {suspect.holder for suspect in judgement.suspects} == {"call:b", "reject"}
+    told = confirm(judgement, series(values, rows), 0, 24)
+    assert told.verdict is Verdict.LEAK
+    assert "Played apart: " in told.evidence
+    assert "90 sockets more with 90 of call:b alone" in told.evidence
+    assert "90 sockets more with 90 of reject alone" in told.evidence

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from leakcheck.model.finding import Per, Rate
+from leakcheck.detect import amount
+from leakcheck.model.finding import Per, Rate, Suspect
 from leakcheck.model.kinds import ALL, is_part_of, without_era
 from leakcheck.model.series import Series
 
@@ -50,6 +51,20 @@ class Attribution:
             return None
         per = Per.SECOND if self.owner.cause is None else Per.OPERATION
         return Rate(value=self.owner.rate, low=self.owner.low, high=self.owner.high, unit=unit, per=per)
+
+    def shared(self, unit: str) -> tuple[Suspect, ...]:
+        """Return who shares the growth, with what each adds; nobody where it has one owner."""
+        if self.owner is not None:
+            return ()
+        return tuple(
+            Suspect(
+                holder=share.cause or "time",
+                proof=f"{amount(share.rate, unit)} each ({amount(share.low, unit)} to {amount(share.high, unit)}), "
+                f"{share.share:.0%} of all",
+            )
+            for share in self.shares
+            if share.cause != ALL
+        )
 
 
 def attribute(series: Series, first: int) -> Attribution:

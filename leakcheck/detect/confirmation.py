@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from leakcheck.detect import Judgement, amount
 from leakcheck.detect.attribution import work_of
 from leakcheck.model.finding import Per, Shape, Verdict
-from leakcheck.model.kinds import ALL
+from leakcheck.model.kinds import ALL, without_era
 from leakcheck.model.series import Series
 
 _FEWEST_ROUNDS = 3
@@ -36,15 +36,17 @@ def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Jud
     `series` covers all floors; those from `first` to before `begin` were judged, and from `begin` on come the rounds in
     which one suspected operation was played alone, or all but the suspected ones. Growth in both, or in the first only,
     confirms; growth in the others only clears the operation; growth in neither means that the growth has stopped, which
-    is undecided. Anything but a leak that has one operation is returned as it is, and so is one that was played alone
-    too little to tell.
+    is undecided. Where several share a leak, it is told what each did alone. Anything but a leak by operation is
+    returned as it is, and so is one that was played alone too little to tell.
 
     Does not see: a cause that acts only together with others.
     """
     cause, rate = judgement.operation, judgement.rate
-    if judgement.verdict is not Verdict.LEAK or cause is None or rate is None or rate.per is not Per.OPERATION:
+    if judgement.verdict is not Verdict.LEAK or rate is None or rate.per is not Per.OPERATION:
         return judgement
     rounds = [index for index in range(begin, len(series.values)) if index not in series.breaks]
+    if cause is None:
+        return _each_told(judgement, series, rounds)
     alone = _grown(
         series, [index for index in rounds if work_of(series, index, cause) == sum(series.operations[index])]
     )
@@ -70,6 +72,19 @@ def _weighed(judgement: Judgement, told: str, *, by_it: bool, by_others: bool) -
         return replace(judgement, evidence=evidence, operation=None)
     evidence = f"{judgement.evidence} Then it stopped: {told}. A bound may be reached; a longer budget decides it."
     return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
+
+
+def _each_told(judgement: Judgement, series: Series, rounds: Sequence[int]) -> Judgement:
+    """Add what each suspect of a shared leak did alone, and what came without any of them."""
+    suspects = [suspect.holder for suspect in judgement.suspects if suspect.holder in series.kinds]
+    told = []
+    for holder in dict.fromkeys(map(without_era, suspects)):
+        alone = _grown(series, [one for one in rounds if work_of(series, one, holder) == sum(series.operations[one])])
+        if alone.rounds >= _FEWEST_ROUNDS:
+            told.append(f"{_told(alone, series.resource.unit)} of {holder} alone")
+    if not told:
+        return judgement
+    return replace(judgement, evidence=f"{judgement.evidence} Played apart: {', '.join(told)}.")
 
 
 def _grown(series: Series, rounds: Sequence[int]) -> _Grown:

@@ -13,7 +13,7 @@ import math
 
 from leakcheck.detect import Judgement
 from leakcheck.detect.attribution import Attribution, attribute, work_of
-from leakcheck.model.finding import Detectable, Per, Rate, Shape, Suspect, Verdict
+from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
 from leakcheck.model.kinds import ALL
 from leakcheck.model.series import Series
 
@@ -189,14 +189,6 @@ def _leak(series: Series, first: int, attribution: Attribution, rises: int) -> J
     evidence = (
         f"Grew by {rise:,.0f} {unit} in {rises} of {rounds} rounds, {what}, and gave none of the last third back."
     )
-    suspects = tuple(
-        Suspect(
-            holder=share.cause or "time",
-            proof=f"{share.rate:.3g} {unit} each ({share.low:.3g} to {share.high:.3g}), {share.share:.0%} of all",
-        )
-        for share in (attribution.shares if operation is None and not timed else ())
-        if share.cause != ALL
-    )
     return Judgement(
         verdict=Verdict.LEAK,
         shape=Shape.TIME_DRIVEN if timed else Shape.SLOPE,
@@ -204,7 +196,7 @@ def _leak(series: Series, first: int, attribution: Attribution, rises: int) -> J
         operation=operation,
         rate=rate,
         detectable=_detectable(series, first, _SEEN_WITH_95_PERCENT),
-        suspects=suspects,
+        suspects=attribution.shared(unit),
     )
 
 

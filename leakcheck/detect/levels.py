@@ -158,6 +158,7 @@ def _leak(series: Series, first: int, rate: Rate, detectable: Detectable) -> Jud
         operation=operation,
         rate=owned if owned is not None and (operation or timed) else rate,
         detectable=detectable,
+        suspects=attribution.shared(unit),
     )
 
 
@@ -186,12 +187,17 @@ def _clean(
     if over > max(_PEAK_SHARE * max(totals), _PEAK_BYTES):
         evidence = f"Up to {amount(over, unit)} more under load, given back at every floor: a peak, not a leak."
         return Judgement(verdict=Verdict.CLEAN, shape=Shape.PEAK, evidence=evidence, detectable=detectable)
+    shape: Shape | None
     if high == low:
         shape, evidence = Shape.FLAT, f"Stayed at {amount(low, unit)}."
     elif rise > 0 and "it slowed down" in objections:
         shape, evidence = Shape.PLATEAU, f"Rose by {amount(rise, unit)} and levelled off."
     elif rise > 0 and "one jump makes up most of it" in objections:
         shape, evidence = Shape.STEP, f"Rose by {amount(rise, unit)}, most of it in one step."
+    elif rise > 0 and not objections:
+        least = amount(_least_growth(series, floors), unit)
+        shape = None
+        evidence = f"Rose by {amount(rise, unit)}, less than the {least} that are left to the allocator in one run."
     else:
         shape, evidence = (
             Shape.PLATEAU,
