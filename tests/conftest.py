@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,20 +33,26 @@ def programs():
     return PROGRAMS
 
 
-@pytest.fixture
-def leakcheck(tmp_path):
-    """Run the installed `leakcheck` command in an empty folder; returns the finished process, text captured."""
+@pytest.fixture(scope="session")
+def leakcheck_in():
+    """Run the installed `leakcheck` command in a folder; returns the finished process, text captured."""
 
-    def run(*arguments, timeout=120, env=None, cwd=None):
+    def run(folder, *arguments, timeout=120, env=None):
         return subprocess.run(
             ["leakcheck", *map(str, arguments)],
             capture_output=True,
             text=True,
             timeout=timeout,
             env={**os.environ, **(env or {})},
-            cwd=cwd or tmp_path,
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             check=False,
         )
 
     return run
+
+
+@pytest.fixture
+def leakcheck(leakcheck_in, tmp_path):
+    """The same, in an empty folder."""
+    return partial(leakcheck_in, tmp_path)

@@ -13,11 +13,12 @@ import sys
 import threading
 import time
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+INSTALLED = Path(find_spec("loadtests").origin).parent
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
 ECHO = {"method": "tools/call", "params": {"name": "echo", "arguments": {"text": "hi"}}}
 SLOW = {"method": "tools/call", "params": {"name": "slow", "arguments": {"seconds": 0.03}}}
@@ -27,9 +28,9 @@ class Load:
     """One load process, spoken with by JSON lines."""
 
     def __init__(self, **configuration):
-        command = [sys.executable, "-m", "loadtests.play"]
+        command = [sys.executable, "-P", "-m", "loadtests.play"]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        self.process = subprocess.Popen(command, text=True, cwd=ROOT, **pipes)
+        self.process = subprocess.Popen(command, text=True, **pipes)
         self.printed = []
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
@@ -669,8 +670,7 @@ def test_a_task_that_does_not_end_is_ended(load, locustfile):
 
 def by_hand(command, folder):
     """Run the `locust` command."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=90, check=False)
 
 
 @pytest.mark.parametrize("more", [(), ("--processes", "2")], ids=["one process", "two workers"])
@@ -679,7 +679,7 @@ def test_the_locustfile_for_people_plays_without_a_failure(server, tmp_path, mor
     port = str(free_port())
     ports = ("--master-bind-port", port, "--master-port", port) if more else ()
     command = [
-        "locust", "-f", ROOT / "loadtests/locustfile.py", "--host", f"http://127.0.0.1:{target.port}", "--headless",
+        "locust", "-f", INSTALLED / "locustfile.py", "--host", f"http://127.0.0.1:{target.port}", "--headless",
         "-u", "4", "-r", "4", "-t", "5s", "--only-summary", "--json-file", "stats", "--mcp-tool", "echo",
         "--mcp-arguments", 'echo={"text": "a, b"}', "--mcp-session", "5", "--mcp-abandon", "5", *more, *ports,
     ]  # fmt: skip
@@ -695,7 +695,7 @@ def test_the_locustfile_for_people_plays_without_a_failure(server, tmp_path, mor
 
 def test_the_locustfile_for_people_ends_when_nothing_listens(tmp_path):
     host = f"http://127.0.0.1:{free_port()}"
-    command = ["locust", "-f", ROOT / "loadtests/locustfile.py", "--host", host, "--headless", "-t", "20s"]
+    command = ["locust", "-f", INSTALLED / "locustfile.py", "--host", host, "--headless", "-t", "20s"]
     began = time.monotonic()
     ran = by_hand(command, tmp_path)
     assert ran.returncode == 1
@@ -709,15 +709,13 @@ def test_the_web_ui_listens_on_loopback_and_its_form_takes_our_options(server, t
     command = [
         "locust",
         "-f",
-        ROOT / "loadtests/locustfile.py",
+        INSTALLED / "locustfile.py",
         "--web-port",
         str(port),
         "--mcp-header",
         "X-Token: sesame",
     ]
-    locust = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
-    )
+    locust = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
 
     def get(path, data=None):
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", data, timeout=5) as answer:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from functools import cache
 
 import pytest
 
@@ -10,12 +11,18 @@ METRICS = ("--metrics", "http://127.0.0.1:{port}/metrics")
 SERVER = ("--", "mimo-server", "--metrics-port", "{port}")
 
 
-@pytest.fixture
-def audit(leakcheck, tmp_path):
+@pytest.fixture(scope="module")
+def audit(leakcheck_in, tmp_path_factory):
+    """Audit the server; the same audit is made once."""
+
+    @cache
     def run(*server, options=SHORT, code):
-        finished = leakcheck("audit", "--mcp", "stdio", *METRICS, "--out", "audit", *options, *SERVER, *server)
+        folder = tmp_path_factory.mktemp("audit")
+        finished = leakcheck_in(
+            folder, "audit", "--mcp", "stdio", *METRICS, "--out", "audit", *options, *SERVER, *server
+        )
         assert finished.returncode == code, finished.stdout + finished.stderr
-        return json.loads((tmp_path / "audit" / "audit.json").read_text())
+        return json.loads((folder / "audit" / "audit.json").read_text())
 
     return run
 

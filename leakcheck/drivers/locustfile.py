@@ -20,7 +20,7 @@ from leakcheck.model.event import NotPlayed
 from leakcheck.model.plan import AuditPlan
 from leakcheck.targets import Target
 
-PLAY_SECONDS = 30.0
+PLAY_SECONDS = 15.0
 """No task is begun later in a round."""
 
 

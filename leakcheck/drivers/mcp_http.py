@@ -24,7 +24,7 @@ from leakcheck.model.event import NotPlayed
 from leakcheck.model.plan import AuditPlan
 from leakcheck.targets import Target
 
-PLAY_SECONDS = 30.0
+PLAY_SECONDS = 15.0
 """A round that takes longer is cut: a server that has become so slow is judged by fewer operations."""
 
 Inputs = dict[str, tuple[Input, ...]]

@@ -92,7 +92,8 @@ class Finding:
     verdict: Verdict
     shape: Shape | None
     operation: str | None
-    """`call:<tool>`, `session`, `abandon`, `reject`, `disconnect`, `cancel`, `request:<METHOD path>`, or None."""
+    """`call:<tool>`, `call` (all tools alike), `session`, `abandon`, `reject`, `disconnect`, `cancel`,
+    `request:<METHOD path>`, or None."""
     rate: Rate | None
     detectable: Detectable | None
     forecast: Forecast | None

@@ -14,6 +14,11 @@ def without_era(kind: str) -> str:
     return _ERA.sub("", kind)
 
 
+def way_of(kind: str) -> str:
+    """Return what all kinds of one sort have in common: `call:echo@2025-11-25` → `call`."""
+    return without_era(kind).partition(":")[0]
+
+
 def is_part_of(kind: str, cause: str | None) -> bool:
-    """Whether operations of this kind are what a cause names: the kind itself, it in any era, or all."""
-    return cause in {kind, without_era(kind), ALL}
+    """Whether operations of this kind are what a cause names: the kind itself, it in any era, its sort, or all."""
+    return cause in {kind, without_era(kind), way_of(kind), ALL}

@@ -112,7 +112,7 @@ SERVERS = {
             "gateway with exit code 1 (:120)."
         ),
     ),
-    "supergateway-3-without-disconnect": Server(
+    "supergateway-3-without-drops": Server(
         packages=("supergateway@3.4.3", EVERYTHING),
         npm=True,
         command=(
@@ -120,8 +120,8 @@ SERVERS = {
             *(f"{{node}} {{home}}/{EVERYTHING_FILE} stdio", "--outputTransport", "streamableHttp"),
             *("--port", "{port}", "--logLevel", "none"),
         ),
-        options=("--skip", "disconnect"),
-        what="the same, its connections never dropped",
+        options=("--skip", "disconnect", "--skip", "cancel", "--budget", "3m"),
+        what="the same, its connections never dropped, for three minutes",
         truth="As above.",
     ),
     "supergateway-4": Server(
@@ -132,7 +132,8 @@ SERVERS = {
             *(f"{{node}} {{home}}/{EVERYTHING_FILE} stdio", "--outputTransport", "streamableHttp"),
             *("--port", "{port}", "--logLevel", "none"),
         ),
-        what="Node, stateless: a child per request",
+        options=("--budget", "3m"),
+        what="Node, stateless: a child per request; for three minutes, for it is slow",
         truth="The same gateway, mended: children end after the answer, some of them seconds later.",
     ),
     "everything": Server(
