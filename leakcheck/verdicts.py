@@ -49,12 +49,13 @@ def conclude(events: Sequence[Event]) -> Audit:
     copies = tuple(event for event in events if isinstance(event, Copy))
     ended = next((event for event in events if isinstance(event, Ended)), None)
     resources = _resources(ready, floors)
+    included = [one for one in resources if not _matches(one.name, planned.plan.exclude)]
     followed = tracks(resources, floors)
     limits = floors[-1].limits if floors else ()
     findings = (
         *_judge_tracks(planned.plan, ready, floors, followed, limits),
         *_judge_unread(planned.plan, resources, floors, followed),
-        *(_finding(planned.plan, *judged, None) for judged in abandoning.judge(planned.plan, resources, floors)),
+        *(_finding(planned.plan, *judged, None) for judged in abandoning.judge(planned.plan, included, floors)),
         *(_finding(planned.plan, *judged, None) for judged in judge_endings(planned.plan.driver, copies)),
     )
     return Audit(

@@ -80,6 +80,8 @@ def test_memory_that_outlives_it_in_each_later_wave_is_a_leak_and_in_the_first_o
     assert verdicts(judge(plan(session_idle_seconds=5.0), RESOURCES, leaking)) == {"memory.anon": Verdict.LEAK}
     reused = waves([(10, 58), (10, 58), (10, 58)], [(10, 58), (10, 58), (10, 58)])
     assert verdicts(judge(plan(session_idle_seconds=5.0), RESOURCES, reused)) == {"sessions": Verdict.CLEAN}
+    arena = waves([(10, 58), (10, 62), (10, 62)], [(10, 58), (10, 62), (10, 62)])
+    assert verdicts(judge(plan(session_idle_seconds=5.0), RESOURCES, arena)) == {"sessions": Verdict.CLEAN}
     two = waves([(10, 58), (10, 66)], [(10, 58), (10, 66)])
     assert verdicts(judge(plan(session_idle_seconds=5.0), RESOURCES, two)) == {"memory.anon": Verdict.UNDECIDED}
 

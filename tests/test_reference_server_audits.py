@@ -40,6 +40,7 @@ def truths():
     return {defect["id"]: defect for defect in json.loads(listed.stdout)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("defect", "resource", "operation"),
     [
@@ -58,12 +59,14 @@ def test_a_defect_is_found_with_its_resource_its_operation_and_its_rate(audit, d
     assert others == set(), "something else is called a leak"
 
 
+@pytest.mark.slow
 def test_a_child_left_behind_outlives_the_server_and_is_said_to(audit):
     found = leaks(audit("--defect", "orphan_child", code=1))
     assert ("orphans", None) in found
     assert ("orphans", "session") in found
 
 
+@pytest.mark.slow
 def test_the_correct_server_is_clean_and_says_what_it_would_have_seen(audit):
     document = audit(options=("--budget", "45s"), code=0)
     assert leaks(document) == {}
@@ -71,6 +74,7 @@ def test_the_correct_server_is_clean_and_says_what_it_would_have_seen(audit):
     assert all(one["detectable"]["value"] < 0.1 for one in counted)
 
 
+@pytest.mark.slow
 def test_data_stored_as_text_and_scanned_whole_is_no_leak_but_stored_data_and_a_peak(audit):
     document = audit(
         *("--defect", "json_text_scan", "--seed-memories", "500", "--dimensions", "1536"),

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-SHORT = ("--rounds", "20", "--operations", "3", "--grace", "2s", "--exclude", "memory")
+UNSURE = ("--exclude", "memory", "--exclude", "metric.mimo_store_bytes")
+"""Levels, which need more rounds than these audits have."""
+SHORT = ("--rounds", "20", "--operations", "3", "--grace", "2s", *UNSURE)
 URLS = ("--mcp", "http://127.0.0.1:{port}/mcp", "--metrics", "http://127.0.0.1:{port}/metrics")
 SERVER = ("--", "mimo-server", "--http", "127.0.0.1:{port}", "--session-idle")
 
@@ -24,7 +26,7 @@ def audit(leakcheck, tmp_path):
 def test_each_of_three_defects_at_once_is_put_down_to_its_own_operation_and_confirmed_alone(audit):
     defects = ("kept_session", "kept_rejects", "open_connections")
     document = audit(
-        "1s", *(word for one in defects for word in ("--defect", one)), declared=("--session-idle", "1s"), code=1
+        "30m", *(word for one in defects for word in ("--defect", one)), declared=("--skip", "abandon"), code=1
     )
     leaks = {one["resource"]: one for one in document["findings"] if one["verdict"] == "leak"}
     sessions = leaks['metric.mimo_registry_entries{registry="sessions"}']

@@ -244,7 +244,8 @@ def test_garbage_is_refused_and_does_no_harm(served):
     assert ask(served, "/")[0].status == 200
 
 
-def test_many_idle_connections_are_bounded_and_end(served):
+def test_many_idle_connections_are_bounded_and_end(served, monkeypatch):
+    monkeypatch.setattr("leakcheck.serving._Handler.timeout", 0.5)  # instead of 5 s
     before = threading.active_count()
     idle = [socket.create_connection(("127.0.0.1", port_of(served)), timeout=10) for _ in range(40)]
     try:

@@ -30,7 +30,7 @@ from leakcheck.verdicts import conclude
 
 SCHEMA = json.loads(files("leakcheck").joinpath("schema/audit.schema.json").read_text())
 PROGRAMS = Path(__file__).parent / "programs"
-QUICK = ("--every", "0.5s")
+QUICK = ("--every", "0.25s")
 SLEEPER = "import time; time.sleep(60)"
 PIPELINE = "while :; do echo line; sleep 0.05; done | tr a-z A-Z | cat > /dev/null"
 
@@ -98,7 +98,7 @@ def by_name(audit):
 
 def test_a_python_process_that_forgets_files_leaks_them_at_its_rate_by_time(leakcheck, tmp_path, programs):
     with process(sys.executable, programs / "opens_files.py") as target:
-        done = leakcheck("watch", target.pid, "--for", "12s", *QUICK, "--out", "w")
+        done = leakcheck("watch", target.pid, "--for", "7s", *QUICK, "--out", "w")
     assert done.returncode == 1, done.stderr
     found = by_name(audit_in(tmp_path / "w"))["fds.file"]
     assert found.verdict is Verdict.LEAK
@@ -121,7 +121,7 @@ def test_a_python_process_that_forgets_files_leaks_them_at_its_rate_by_time(leak
 )
 def test_a_process_that_gives_everything_back_is_not_accused(leakcheck, tmp_path, command):
     with process(*command) as target:
-        done = leakcheck("watch", target.pid, "--for", "12s", *QUICK, "--out", "w", "--json")
+        done = leakcheck("watch", target.pid, "--for", "8s", "--every", "0.4s", "--out", "w", "--json")
     audit = audit_in(tmp_path / "w")
     assert done.returncode in {0, 3}, (done.stdout, done.stderr)  # on a busy machine too few floors for memory
     assert json.loads(done.stdout)["verdict"] == audit.verdict
@@ -185,7 +185,7 @@ def test_a_target_that_dies_ends_the_watch_and_is_not_called_clean(tmp_path):
 
 
 def test_a_command_that_ends_is_judged_by_what_it_leaves(leakcheck, tmp_path):
-    done = leakcheck("run", *QUICK, "--out", "r", "--", "sh", "-c", "echo hello; sleep 3; sleep 61 & exit 4")
+    done = leakcheck("run", *QUICK, "--out", "r", "--", "sh", "-c", "echo hello; sleep 1; sleep 61 & exit 4")
     assert done.returncode == 1, done.stderr
     audit = audit_in(tmp_path / "r")
     assert audit.tool.ended == "finished"
@@ -215,7 +215,7 @@ def test_ctrl_c_ends_the_command_too(tmp_path):
 
 
 def test_a_pipeline_that_outlives_the_end_we_brought_about_is_told_but_not_judged(leakcheck, tmp_path):
-    done = leakcheck("run", "--for", "5s", *QUICK, "--out", "r", "--", "sh", "-c", PIPELINE)
+    done = leakcheck("run", "--for", "3s", *QUICK, "--out", "r", "--", "sh", "-c", PIPELINE)
     audit = audit_in(tmp_path / "r")
     assert done.returncode != 1, done.stdout
     assert "orphans" not in by_name(audit)
@@ -240,7 +240,7 @@ def test_a_slow_metrics_page_is_asked_seldom(leakcheck, tmp_path):
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"http://127.0.0.1:{server.server_port}/metrics"
-        done = leakcheck("watch", target.pid, "--metrics", url, "--for", "10s", *QUICK, "--out", "w")
+        done = leakcheck("watch", target.pid, "--metrics", url, "--for", "10s", "--every", "0.5s", "--out", "w")
         server.shutdown()
         thread.join()
     assert 2 <= len(asked) <= 4
@@ -283,7 +283,7 @@ def test_on_a_terminal_the_table_lives_and_stays(tmp_path, programs):
     ours, theirs = pty.openpty()
     shown = b""
     with process(sys.executable, programs / "opens_files.py") as target:
-        command = ["leakcheck", "watch", str(target.pid), "--for", "9s", *QUICK, "--name", "evil\x1b[2Jname"]
+        command = ["leakcheck", "watch", str(target.pid), "--for", "5s", *QUICK, "--name", "evil\x1b[2Jname"]
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"}
         watcher = subprocess.Popen(
             command, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs, env=environment
@@ -312,7 +312,7 @@ def leaking(tmp_path_factory):
     """The events of a short watch."""
     folder = tmp_path_factory.mktemp("leaking")
     with process(sys.executable, PROGRAMS / "opens_files.py") as target:
-        command = ["leakcheck", "watch", str(target.pid), "--for", "9s", *QUICK, "--out", "w"]
+        command = ["leakcheck", "watch", str(target.pid), "--for", "5s", *QUICK, "--out", "w"]
         subprocess.run(command, cwd=folder, capture_output=True, timeout=60, check=False)
     return read_journal(folder / "w/journal.jsonl")
 

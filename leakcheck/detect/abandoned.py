@@ -20,8 +20,8 @@ _SHARE = 0.05
 """Of a wave's sessions that kept a piece: below it, a straggler that had just been used."""
 _LEAST_BYTES = float(1 << 20)
 """Memory that a wave must keep: one pymalloc arena comes and goes."""
-_MOST_OF_FIRST, _LITTLE_OF_FIRST = 0.4, 0.2
-"""Shares of what the first wave added: memory that a later wave adds and keeps, or that a healthy one may."""
+_MOST_OF_FIRST = 0.4
+"""Of what the first wave added: memory that a later wave must add and keep."""
 _HELD_PIECES = 0.5
 """Pieces per session, and bytes, from which on something counts as held."""
 _HELD_BYTES = 1024.0
@@ -62,7 +62,7 @@ def judge_abandoned(held: Held, declared: str) -> Judgement | None:
 
     What comes up only while nothing is played (a clock, a timer's work) is not the sessions'.
 
-    Does not see: a leak of memory below a third of a MiB or two fifths of the first wave; one of fewer than one
+    Does not see: a leak of memory below 1 MiB or two fifths of the first wave, in each wave; one of fewer than one
     session in twenty.
     """
     later = [(min(wave.waited, wave.after) - wave.before, wave.sessions) for wave in held.waves[1:]]
@@ -71,9 +71,9 @@ def judge_abandoned(held: Held, declared: str) -> Judgement | None:
     unit = held.resource.unit
     needed = [_needed(held, sessions) for _, sessions in later]
     keeping = sum(1 for (kept, _), least in zip(later, needed, strict=True) if kept >= least)
-    if keeping == 0 and not (unit == "bytes" and max(kept for kept, _ in later) >= _noise_of_memory(held)):
-        return None
     total, sessions = sum(kept for kept, _ in later), sum(count for _, count in later)
+    if keeping < len(later) and total < sum(needed):
+        return None  # one wave's step, such as an arena
     what = f"{amount(total, unit)} of {sessions:,} abandoned sessions outlived the declared {declared}"
     enough = keeping == len(later) and (unit != "bytes" or len(held.waves) >= _WAVES_FOR_MEMORY)
     low, high = min(kept / count for kept, count in later), max(kept / count for kept, count in later)
@@ -90,10 +90,6 @@ def _needed(held: Held, sessions: int) -> float:
     if held.resource.unit == "bytes":
         return max(_LEAST_BYTES, _MOST_OF_FIRST * held.each * sessions)
     return max(_FEWEST_PIECES, _SHARE * sessions)
-
-
-def _noise_of_memory(held: Held) -> float:
-    return max(_LEAST_BYTES, _LITTLE_OF_FIRST * held.each * held.waves[0].sessions)
 
 
 def all_given_back(everything: Sequence[Held], declared: str) -> Judgement:

@@ -211,8 +211,9 @@ def write_table(folder: Path, found: dict[str, dict[str, object]]) -> None:
     lines = [
         "# MCP servers over HTTP that nobody here wrote",
         "",
-        "Audited without configuration by `nox -s evidence`; what is true of each was found by hand first, with raw",
-        "requests and `/proc`. Each folder beside this file holds the report.",
+        "Audited without configuration by `nox -s evidence`; a second row of a server says what was left out there, or",
+        "how much longer it took. What is true of each was found by hand first, with raw requests and `/proc`; figures",
+        "of memory are rough. Each folder beside this file holds the report.",
         "",
         "| server | what it is | true, by hand | verdict | leaks, and which operation causes them | not judged |",
         "|---|---|---|---|---|---|",
