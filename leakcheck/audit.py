@@ -241,6 +241,7 @@ class Experiment:
             operations=opened.operations,
             not_played=opened.not_played,
             writes=opened.writes,
+            invokes=opened.invokes,
             apart=opened.apart,
             root=root,
         )

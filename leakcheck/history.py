@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from leakcheck.model.event import Floor, Phase
+from leakcheck.model.event import Floor, Phase, TargetInfo
 from leakcheck.model.reading import Holder, ProcessReadings, Resource
 from leakcheck.model.series import Series
 
@@ -73,8 +73,9 @@ def tracks(resources: Sequence[Resource], floors: Sequence[Floor]) -> dict[str, 
     return found
 
 
-def series_of(track: Track, floors: Sequence[Floor], kinds: Sequence[str]) -> Series:
+def series_of(track: Track, floors: Sequence[Floor], target: TargetInfo) -> Series:
     """Turn a followed resource into the numbers that a detector sees."""
+    kinds = target.operations
     base = track.totals[track.present.index(True)]
     name = track.resource.name
     peaks = tuple(floor.loaded.get(name, 0.0) for floor in floors)
@@ -84,11 +85,17 @@ def series_of(track: Track, floors: Sequence[Floor], kinds: Sequence[str]) -> Se
         values=tuple(base + grown for grown in track.growth),
         totals=tuple(track.totals),
         operations=tuple(tuple(row.get(kind, 0) for kind in kinds) for row in operations_by_round(floors)),
-        kinds=tuple(kinds),
+        kinds=kinds,
         seconds=tuple(floor.snapshot.at_seconds for floor in floors),
         breaks=tuple(index for index, broken in enumerate(track.broken) if broken),
         peaks=peaks if any(peaks) else (),
         before_undo=undone if any(floor.before_undo for floor in floors) else (),
+        invokes=tuple(
+            (kinds.index(kind), kinds.index(called))
+            for kind, calls in target.invokes.items()
+            for called in calls
+            if kind in kinds and called in kinds
+        ),
     )
 
 

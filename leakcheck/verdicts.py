@@ -135,7 +135,7 @@ def _judge_tracks(
     for name, track in followed.items():
         if not (track.seen and track.resource.judged) or _matches(name, plan.exclude):
             continue
-        whole = series_of(track, floors, ready.target.operations)
+        whole = series_of(track, floors, ready.target)
         series = up_to(whole, end)
         judgement = _judge(series, first, ready.target.writes, undo=bool(plan.tools.undo))
         judgement = confirm(judgement, up_to(whole, end_of_confirming(floors)), first, end)

@@ -1,5 +1,6 @@
 """The plan of doses, the rounds of one operation alone, and what they say of a leak's cause."""
 
+import dataclasses
 import random
 from itertools import islice
 
@@ -189,3 +190,19 @@ def test_a_leak_that_two_share_tells_what_each_did_alone():
     assert "Played apart: " in told.evidence
     assert "90 sockets more with 90 of call:b alone" in told.evidence
     assert "90 sockets more with 90 of reject alone" in told.evidence
+
+
+def test_an_era_that_is_played_more_is_not_the_cause_of_what_both_cause():
+    rows = [(row[0], row[1], row[2], 4 * row[3]) for row in judged_doses(30, ERAS)]
+    found = attribute(series(grown(rows, lambda _, row: row[2] + row[3]), rows, kinds=ERAS), 0)
+    assert found.owner.cause == "reject"
+
+
+def test_what_calls_and_cancelled_calls_of_a_tool_share_is_put_down_to_the_tool():
+    kinds = ("call:a", "call:b", "cancel", "session")
+    rows = judged_doses(30, kinds)
+    shared = series(grown(rows, lambda _, row: row[1] + row[2]), rows, kinds=kinds)
+    assert attribute(shared, 0).owner is None
+    told = dataclasses.replace(shared, invokes=((2, 1),))
+    assert attribute(told, 0).owner.cause == "call:b"
+    assert attribute(told, 0).owner.rate == pytest.approx(1.0)

@@ -42,7 +42,7 @@ RECORDS = {"Audit": Audit, **{name: kind for name, kind in KINDS.items() if data
 ADDED_LATER = {
     "Tool": ("load_cpu_share", "achieved_share"),
     "AuditPlan": ("mcp_url", "locustfile", "host", "session_idle_seconds", "session_limit", "skip"),
-    "TargetInfo": ("apart",),
+    "TargetInfo": ("invokes", "apart"),
 }
 """Keys of schema 1 that its first documents lack: every document written now has them, and none needs them."""
 FIELDS = [(name, field.name) for name, kind in RECORDS.items() for field in dataclasses.fields(kind)]

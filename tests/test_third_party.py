@@ -71,6 +71,7 @@ def test_any_command_can_make_the_load(audit):
         "--drive",
         f"{sys.executable} -c 'import urllib.request as u; u.urlopen(\"http://127.0.0.1:{{port}}/\").read()'",
         *("--", sys.executable, "-m", "http.server", "{port}"),
+        budget="15s",
     )
     assert verdicts(document)["fds.socket"] == "clean"
     assert document["target"]["operations"] == ["drive"]

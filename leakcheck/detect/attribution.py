@@ -80,9 +80,9 @@ def attribute(series: Series, first: int) -> Attribution:
     Ordinary least squares without intercept: growth = Σ rate_k · operations_k + rate_t · seconds. Doses differ from
     round to round by a plan of full rank, and quiet rounds tell time from work. Increments across a break are left
     out. Where there are too few rounds for that, the one cause that fits far better than any other owns the growth, and
-    where none does, all operations together are the one cause. What no kind owns, but one
-    kind in all protocol eras together does (`reject@2025-11-25` and `reject@2026-07-28`), is owned by `reject`; what no
-    single tool does, but all calls alike, by `call`.
+    where none does, all operations together are the one cause. What one kind adds in every era alike
+    (`reject@2025-11-25` and `reject@2026-07-28`) is owned by `reject`; what no single tool does, but all calls alike,
+    by `call`; what calls of a tool share with the cancelled and dropped calls of it, by that tool.
 
     Does not see: growth that shows up only rounds after its cause; causes that act only together.
     """
@@ -96,13 +96,41 @@ def attribute(series: Series, first: int) -> Attribution:
     finest = _regress(played, seconds, growth, kinds)
     found, names = finest, kinds
     for coarser, share in ((without_era, _MOST_OF_IT), (way_of, _NEARLY_ALL)):
-        if found.owner is not None:
+        if found.owner is not None and not _is_shared_with_another_era(found):
             return found
         merged = list(dict.fromkeys(map(coarser, kinds)))
         if len(merged) < len(names):
             columns = np.column_stack([_summed(played, kinds, name) for name in merged])
             found, names = _regress(columns, seconds, growth, merged, share), merged
-    return found if found.owner is not None else finest
+    return found if found.owner is not None else _of_a_tool(finest, series)
+
+
+def _is_shared_with_another_era(found: Attribution) -> bool:
+    """Whether the same operation in another era adds its part: then the era is not the cause."""
+    owner = found.owner.cause if found.owner else None
+    return owner is not None and any(
+        one.cause not in {None, owner} and without_era(one.cause or "") == without_era(owner) for one in found.shares
+    )
+
+
+def _of_a_tool(found: Attribution, series: Series) -> Attribution:
+    """Put down to one tool what its calls, and the operations that call it too, add together."""
+    using: dict[str, set[str]] = {}
+    for kind, called in series.invokes:
+        using.setdefault(without_era(series.kinds[called]), set()).add(series.kinds[kind])
+    for tool, others in using.items():
+        calls = [one for one in found.shares if one.cause is not None and without_era(one.cause) == tool]
+        share = sum(one.share for one in found.shares if one in calls or one.cause in others)
+        if calls and share >= _NEARLY_ALL:
+            owner = Share(
+                cause=tool,
+                rate=sum(one.rate for one in calls) / len(calls),
+                low=min(one.low for one in calls),
+                high=max(one.high for one in calls),
+                share=share,
+            )
+            return Attribution(shares=found.shares, owner=owner)
+    return found
 
 
 def work_of(series: Series, index: int, cause: str | None) -> float:

@@ -22,6 +22,8 @@ class Opened:
     protocol: str
     operations: tuple[str, ...]
     """Kinds that `play` takes, in a fixed order."""
+    invokes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By kind: the `call:` kinds whose tools it calls as well (a cancelled call may be a call)."""
     apart: tuple[str, ...] = ()
     """Further kinds that `play` takes, for a phase of their own: sessions that are abandoned."""
     not_played: tuple[NotPlayed, ...] = ()

@@ -124,11 +124,11 @@ class LoadDriver:
             cpu_seconds=reply["cpu_seconds"],
         )
 
-    def _gone(self) -> TargetDied:
+    def _gone(self, when: str = _WHILE) -> TargetDied:
         """Return the error for a place where nobody listens any more."""
         target = self._talk()[1]
         if has_ended(target, within_seconds=1.0):
-            return died(target, _WHILE)
+            return died(target, when)
         place = self._address.place
         return TargetDied(f"the target still runs, but nothing listens on {place} any more; {last_words(target)}")
 

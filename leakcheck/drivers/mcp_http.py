@@ -79,6 +79,7 @@ class McpHttpDriver(LoadDriver):
             server=shown(self._secrets.hide(parts[0].era.server), 100) or target.root.role,
             protocol=f"MCP {' + '.join(part.era.version for part in parts)} over HTTP",
             operations=tuple(kind for kind in inputs if kind not in apart),
+            invokes=_invokes(parts),
             apart=apart,
             not_played=(*_not_played(parts), *self._not_spoken(found["failures"])),
             writes=tuple(_in_era(kind, part, parts) for part in parts for kind in part.inputs if kind in part.writes),
@@ -138,9 +139,10 @@ class McpHttpDriver(LoadDriver):
     def _attempt(self, kind: str, index: int) -> tuple[str | None, float]:
         """Play one planned input; return what was wrong, and the seconds it took."""
         question = {"kind": kind, "index": index, "seconds": TRY_SECONDS}
-        reply = self._ask({"attempt": question}, seconds=TRY_SECONDS)
+        when = f"while {kind} was tried (--skip {kind} plays the others without it)"
+        reply = self._ask({"attempt": question}, when, TRY_SECONDS)
         if reply["gone"]:
-            raise self._gone()
+            raise self._gone(when)
         return None if reply["problem"] is None else self._told(reply["problem"]), reply["took"]
 
     def _not_spoken(self, failures: Mapping[str, str]) -> Iterator[NotPlayed]:
@@ -161,6 +163,19 @@ def _not_played(parts: Sequence[_Part]) -> Iterator[NotPlayed]:
             yield one
         else:
             yield from (replace(one, operation=_in_era(one.operation, part, parts)) for part in where)
+
+
+def _invokes(parts: Sequence[_Part]) -> dict[str, tuple[str, ...]]:
+    """Return for each kind the calls of those tools that it calls as well."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in parts:
+        for kind, given in part.inputs.items():
+            tools = [one.rpc.params["name"] for one in given if one.rpc and one.rpc.params and one.calls]
+            calls = [f"call:{tool}" for tool in dict.fromkeys(tools) if kind != f"call:{tool}"]
+            known = tuple(_in_era(call, part, parts) for call in calls if call in part.inputs)
+            if known:
+                found[_in_era(kind, part, parts)] = known
+    return found
 
 
 def _writes(tried: Iterable[Chosen], quickest: Chosen | None, slowest: Chosen | None) -> frozenset[str]:

@@ -5,7 +5,7 @@
 `reject`      requests that must be refused, as JSON-RPC and as HTTP
 `disconnect`  the connection dropped: before the answer, within it, and in mid-stream
 `cancel`      the slowest call, cancelled at once
-`abandon`     opened, one request, left; played apart, because servers rightly hold it for a while
+`abandon`     opened, its tools listed, left; played apart, because servers rightly hold it for a while
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ class Input:
     rpc: Rpc | None = None
     variant: str | None = None
 
+    @property
+    def calls(self) -> bool:
+        """Whether a tool is called that must do its work: not so where the request is to be refused."""
+        return self.rpc is not None and self.rpc.method == "tools/call" and self.way != "reject"
+
     def wire(self) -> dict[str, object]:
         """As a line to the load process has it."""
         rpc = self.rpc and {
@@ -92,9 +97,7 @@ def others(era: Era, quickest: Chosen | None, slowest: Chosen | None) -> dict[st
         "reject": (*(_input("reject", era, rpc) for rpc in rejects(quickest)), *_refused_by_http(era)),
         "disconnect": _dropped(era, slow),
         "cancel": (_input("cancel", era, cancels(slowest)),),
-        ABANDON: (_input(ABANDON, era, quick, words=f"an abandoned session with {quick.words}"),)
-        if era.session
-        else (),
+        ABANDON: (_input(ABANDON, era, LIST, words=f"an abandoned session with {LIST.words}"),) if era.session else (),
     }
     return {kind: given for kind, given in inputs.items() if given}
 

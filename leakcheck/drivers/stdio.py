@@ -62,6 +62,7 @@ class StdioDriver:
             operations=tuple(self._inputs),
             not_played=not_played,
             writes=self._writes(tried),
+            invokes={"cancel": (tried[-1].kind,)} if tried and "cancel" in self._inputs else {},
             warnings=tuple(self._warnings),
         )
 

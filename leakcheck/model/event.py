@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from leakcheck.model.plan import AuditPlan
@@ -68,6 +68,8 @@ class TargetInfo:
     not_played: tuple[NotPlayed, ...]
     writes: tuple[str, ...] = ()
     """Those of `operations` that do not declare to be read-only: what grows with them may be what they store."""
+    invokes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By kind: the `call:` kinds whose tools it calls as well (a cancelled call may be a call)."""
     apart: tuple[str, ...] = ()
     """Kinds that are played last, in a phase of their own: `abandon`."""
     root: Process | None = None

@@ -28,3 +28,5 @@ class Series:
     """R: highest value under load, where it was watched."""
     before_undo: tuple[float, ...] = ()
     """R: value after the load and before the undoing calls; the floor itself in a round without such calls."""
+    invokes: tuple[tuple[int, int], ...] = ()
+    """(i, j): operations of kind i may do what those of kind j, a call, do as well."""

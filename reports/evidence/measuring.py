@@ -38,6 +38,15 @@ def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str
                 [*command[:at], "--out", str(out), *command[at:]], capture_output=True, text=True, check=False
             )
             seconds = time.monotonic() - begun
+            if finished.returncode == 2:  # it never began: what it said is the result
+                said = without_paths(finished.stderr, temporary).strip().splitlines()
+                return {
+                    "command": command,
+                    "exit_code": 2,
+                    "verdict": "not begun",
+                    "findings": [],
+                    "warnings": said[-12:],
+                }
             document = json.loads((out / "audit.json").read_text())
             if keep:
                 (folder / keep).mkdir(exist_ok=True)

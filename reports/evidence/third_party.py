@@ -215,7 +215,7 @@ def write_table(folder: Path, found: dict[str, dict[str, object]]) -> None:
         "how much longer it took. What is true of each was found by hand first, with raw requests and `/proc`; figures",
         "of memory are rough. Each folder beside this file holds the report.",
         "",
-        "| server | what it is | true, by hand | verdict | leaks, and which operation causes them | not judged |",
+        "| server | what it is | true, by hand | verdict | leaks, and which operation causes them | not judged, and why |",
         "|---|---|---|---|---|---|",
     ]
     for name, server in SERVERS.items():
@@ -224,6 +224,7 @@ def write_table(folder: Path, found: dict[str, dict[str, object]]) -> None:
             findings = document["findings"]
             leaks = [f"{one['resource']} ({_rate(one)})" for one in findings if one["verdict"] == "leak"]
             held = [one["evidence"] for one in findings if one["verdict"] == "not_judged" and one["operation"]]
+            held += [_first_sentence(one) for one in document["warnings"] if "the target ended" in one]
             cells = (
                 f"[{name}]({name}/report.html): {', '.join(server.packages)}",
                 server.what,
@@ -234,6 +235,11 @@ def write_table(folder: Path, found: dict[str, dict[str, object]]) -> None:
             )
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     (folder / "third-party.md").write_text("\n".join(lines) + "\n")
+
+
+def _first_sentence(warning: str) -> str:
+    """What ended it, without its last lines."""
+    return warning.partition(";")[0].removeprefix("leakcheck: ").replace("the target", "The target") + "."
 
 
 def _rate(finding: dict[str, object]) -> str:
