@@ -215,7 +215,7 @@ def write_table(folder: Path, found: dict[str, dict[str, object]]) -> None:
         "how much longer it took. What is true of each was found by hand first, with raw requests and `/proc`; figures",
         "of memory are rough. Each folder beside this file holds the report.",
         "",
-        "| server | what it is | true, by hand | verdict | leaks, and which operation causes them | not judged, and why |",
+        "| server | what it is | true, by hand | verdict | leaks, and which operation causes them | not judged; why |",
         "|---|---|---|---|---|---|",
     ]
     for name, server in SERVERS.items():
