@@ -232,7 +232,7 @@ def test_a_round_is_counted_bounded_and_its_cpu_time_known(tmp_path):
     with driving(tmp_path, script) as (driver, asked):
         driver.open(TARGET)
         played = driver.play({"call:echo": 7, "reject": 3, "session": 0, "abandon": 5})
-        assert asked()[-1] == {"play": {"call:echo": 7, "reject": 3, "abandon": 5}, "seconds": 30.0}
+        assert asked()[-1] == {"play": {"call:echo": 7, "reject": 3, "abandon": 5}, "seconds": 15.0}
         assert list(driver.copies(1.0)) == []
         with pytest.raises(ValueError, match="nothing"):
             driver.play({"nothing": 1})

@@ -6,7 +6,7 @@ import pytest
 
 UNSURE = ("--exclude", "memory", "--exclude", "metric.mimo_store_bytes")
 """Levels, which need more rounds than these audits have."""
-SHORT = ("--rounds", "20", "--operations", "3", "--grace", "2s", *UNSURE)
+SHORT = ("--rounds", "20", "--operations", "3", *UNSURE)
 URLS = ("--mcp", "http://127.0.0.1:{port}/mcp", "--metrics", "http://127.0.0.1:{port}/metrics")
 SERVER = ("--", "mimo-server", "--http", "127.0.0.1:{port}", "--session-idle")
 
@@ -54,7 +54,7 @@ def test_sessions_that_outlive_the_declared_idle_time_are_a_leak_of_abandon_alon
     document = audit("30m", declared=("--session-idle", "1s"), code=1)
     leaks = {one["resource"]: one["operation"] for one in document["findings"] if one["verdict"] == "leak"}
     assert leaks['metric.mimo_registry_entries{registry="sessions"}'] == "abandon"
-    assert set(leaks.values()) == {"abandon"}
+    assert set(leaks.values()) == {"abandon"}, leaks
 
 
 def test_without_a_declaration_held_sessions_are_told_and_change_no_verdict(audit):
