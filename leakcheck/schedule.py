@@ -13,7 +13,9 @@ PILOT_ROUNDS = 3
 _PILOT_DOSE = 4
 _MOST_ROUNDS = 120
 _FEWEST_ROUNDS = 27
-"""Nine of warm-up, and sixteen judged floors with something played, which memory needs."""
+"""Nine of warm-up, and sixteen judged floors with something played, which memory needs; fewer if the server is slow."""
+_FEWEST_OF_ALL = 12
+"""Four of warm-up and eight judged floors, which counts need."""
 _ROUNDS_A_KIND = 2.6
 """A third of the rounds is warm-up and a seventh of the rest is quiet: this leaves half as many again as there are
 causes to tell apart."""
@@ -71,19 +73,20 @@ class Schedule:
         """`rounds` and `operations` (mean of each kind a round) fix what `seconds` would choose."""
         self._kinds = kinds
         self._operations = operations
-        fewest = max(_FEWEST_ROUNDS, math.ceil(_ROUNDS_A_KIND * (len(kinds) + 1)))
-        self._count = rounds or max(fewest, min(_MOST_ROUNDS, int(seconds / _ROUND_SECONDS)))
-        self._warm_up = max(1, self._count // 3)
+        self._seconds = seconds
+        self._count = rounds
         self._index = 0
         self._base: dict[str, int] = dict.fromkeys(kinds, _PILOT_DOSE)
         self._signs = signs(len(kinds), seed)
 
     def next(self, costs: Costs, seconds_left: float) -> Step | None:
         """Return the next round, or None after the last."""
+        if self._count is None:
+            self._count = self._affordable(costs)
         left = self._count - self._index
         if left <= 0:
             return None
-        judged = self._index - self._warm_up
+        judged = self._index - max(1, self._count // 3)
         self._index += 1
         load_seconds = max(0.02, seconds_left / left - costs.overhead_seconds)
         if judged >= 0 and (not self._kinds or judged % _QUIET_EVERY == _QUIET_EVERY - 1):
@@ -92,6 +95,14 @@ class Schedule:
         drawn = zip(self._base.items(), next(self._signs), strict=True)
         doses = {kind: max(1, round(dose * (1 + _SWING * sign))) for (kind, dose), sign in drawn}
         return Step(phase=Phase.WARM_UP if judged < 0 else Phase.MAIN, doses=doses)
+
+    def _affordable(self, costs: Costs) -> int:
+        """Return how many rounds to plan: as many as tell the kinds apart, if there is time for one or two of each."""
+        fewest = max(_FEWEST_ROUNDS, math.ceil(_ROUNDS_A_KIND * (len(self._kinds) + 1)))
+        wanted = max(fewest, min(_MOST_ROUNDS, int(self._seconds / _ROUND_SECONDS)))
+        one_each = sum(costs.seconds_per_operation.get(kind, 0.0) for kind in self._kinds)
+        shortest = costs.overhead_seconds + (1 + _SWING) * one_each
+        return max(_FEWEST_OF_ALL, min(wanted, int(self._seconds / max(shortest, 1e-3))))
 
     def _dose(self, kind: str, load_seconds: float, rounds_left: int, costs: Costs) -> int:
         if self._operations is not None:

@@ -206,3 +206,16 @@ def test_what_calls_and_cancelled_calls_of_a_tool_share_is_put_down_to_the_tool(
     told = dataclasses.replace(shared, invokes=((2, 1),))
     assert attribute(told, 0).owner.cause == "call:b"
     assert attribute(told, 0).owner.rate == pytest.approx(1.0)
+
+
+def test_a_slow_server_gets_fewer_rounds_and_still_judged_ones():
+    kinds = tuple(f"call:{number}" for number in range(12))
+    costs = Costs(seconds_per_operation=dict.fromkeys(kinds, 0.2), overhead_seconds=0.4, allowed_operations=1e9)
+    schedule = Schedule(kinds, 60.0, rounds=None, operations=None, seed=1)
+    steps = []
+    while step := schedule.next(costs, 60.0 - 4.0 * len(steps)):
+        steps.append(step)
+    phases = [step.phase for step in steps]
+    assert len(steps) == 15
+    assert phases.count(Phase.WARM_UP) == 5
+    assert phases.count(Phase.MAIN) >= 8

@@ -16,7 +16,7 @@ async def echo(text: str) -> str:
 
 
 @mcp.tool(annotations={"readOnlyHint": True, "openWorldHint": False})
-async def wait(seconds: float = 1.0) -> str:
+async def wait(seconds: float = 0.1) -> str:
     """Answer after some seconds: long enough to be cancelled or dropped in mid-answer."""
     await asyncio.sleep(seconds)
     return "waited"
