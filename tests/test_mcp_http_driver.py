@@ -98,7 +98,9 @@ def test_a_server_of_one_era_with_sessions_has_every_kind_played_and_abandon_apa
     plan = plan_of(lines)
     assert list(plan) == [*opened.operations, *opened.apart]
     quick, slow = ({"method": "tools/call", "params": {"name": name, "arguments": {}}} for name in ("echo", "slow"))
-    assert [one["rpc"] for one in plan["session"] + plan["abandon"]] == [quick, quick]
+    listing = {"method": "tools/list", "params": {}}
+    assert [one["rpc"] for one in plan["session"] + plan["abandon"]] == [quick, listing]
+    assert opened.invokes == {"session": ("call:echo",), "disconnect": ("call:slow",), "cancel": ("call:slow",)}
     assert [(one["variant"], one["rpc"]) for one in plan["disconnect"]] == [
         ("after_sending", slow),
         ("after_first_bytes", slow),
