@@ -29,6 +29,10 @@ LEAKS = {
 }
 """Each defect: the resource that must be called a leak, and the operation that it must be put down to."""
 WATCH_SECONDS = 600
+EVERY = ("--every", "1s")
+"""Then 240 floors, the most that are kept, are reached after four minutes, and memory must be level from there on."""
+ENDING = 20
+"""Seconds before the end: there it writes its report, which takes memory of its own."""
 WATCHED = {
     "python": ["python", "-m", "http.server", "--bind", "127.0.0.1", "0"],
     "node": ["node", "-e", "setInterval(() => Buffer.alloc(1000), 50)"],
@@ -54,7 +58,7 @@ def _watch(folder: Path) -> dict[str, object]:
         watchers = {
             name: subprocess.Popen(
                 [
-                    *("leakcheck", "watch", str(target.pid), "--for", f"{WATCH_SECONDS}s"),
+                    *("leakcheck", "watch", str(target.pid), "--for", f"{WATCH_SECONDS}s", *EVERY),
                     *("--out", f"{temporary}/{name}", "--serve", "127.0.0.1:0"),
                 ],
                 stdout=subprocess.DEVNULL,
@@ -72,7 +76,7 @@ def _watch(folder: Path) -> dict[str, object]:
         audits = {name: json.loads(Path(temporary, name, "audit.json").read_text()) for name in WATCHED}
         journals = {name: Path(temporary, name, "journal.jsonl").stat().st_size for name in WATCHED}
     return {
-        "command": ["leakcheck", "watch", "PID", "--for", f"{WATCH_SECONDS}s", "--serve", "127.0.0.1:0"],
+        "command": ["leakcheck", "watch", "PID", "--for", f"{WATCH_SECONDS}s", *EVERY, "--serve", "127.0.0.1:0"],
         "targets": WATCHED,
         "memory_mib_by_minute": {
             name: [round(one["rss"] / 2**20, 1) for one in samples[::6]] for name, samples in sampled.items()
@@ -84,8 +88,10 @@ def _watch(folder: Path) -> dict[str, object]:
                 "floors": len(audits[name]["rounds"]),
                 "journal_kib": round(journals[name] / 1024),
                 "cpu_percent": round(100 * samples[-1]["cpu"] / samples[-1]["at"], 2),
-                "rss_mib": round(samples[-1]["rss"] / 2**20, 1),
-                "grew_kib_since_minute_5": round((samples[-1]["rss"] - _at(samples, WATCH_SECONDS / 2)) / 1024),
+                "rss_mib": round(_at(samples, WATCH_SECONDS - ENDING) / 2**20, 1),
+                "grew_kib_since_minute_5": round(
+                    (_at(samples, WATCH_SECONDS - ENDING) - _at(samples, WATCH_SECONDS / 2)) / 1024
+                ),
             }
             for name, samples in sampled.items()
         },
