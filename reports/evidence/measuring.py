@@ -47,7 +47,7 @@ def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str
                     "findings": [],
                     "warnings": said[-12:],
                 }
-            document = json.loads((out / "audit.json").read_text())
+            document = json.loads(without_paths((out / "audit.json").read_text(), temporary))
             if keep:
                 (folder / keep).mkdir(exist_ok=True)
                 for file in ("audit.json", "report.html"):

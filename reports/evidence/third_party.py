@@ -44,8 +44,8 @@ SERVERS = {
         command=("{home}/bin/mcp-proxy", "--port", "{port}", "--", *TIME),
         what="Python, sessions, JSON",
         truth=(
-            "Nothing leaks. A cancellation that meets the answer ends the session without a word; an abandoned session "
-            "holds 68 kB until 30 minutes idle, 10,000 at most."
+            "Nothing leaks. A cancellation that meets the answer ends its session without a word, and may end the "
+            "whole proxy, as here. An abandoned session holds 68 kB until 30 minutes idle, 10,000 at most."
         ),
     ),
     "mcp-proxy-without-cancel": Server(
@@ -71,7 +71,7 @@ SERVERS = {
         options=("--skip", "cancel", "--arguments", 'get_current_time={"timezone": "UTC"}'),
         needs="mcp-proxy",
         what="the same, never cancelled, and with an argument for its tool",
-        truth="As above.",
+        truth="As above; the first row ended as the newer one did.",
     ),
     "npm-mcp-proxy-stateless": Server(
         packages=("mcp-proxy@6.7.19", EVERYTHING),
