@@ -226,7 +226,9 @@ def write_table(folder: Path, found: dict[str, dict[str, object]]) -> None:
             findings = document["findings"]
             leaks = [f"{one['resource']} ({_rate(one)})" for one in findings if one["verdict"] == "leak"]
             held = [one["evidence"] for one in findings if one["verdict"] == "not_judged" and one["operation"]]
-            held += [_first_sentence(one) for one in document["warnings"] if "the target ended" in one]
+            ended = [_first_sentence(one) for one in document["warnings"] if "the target ended" in one]
+            unsure = [f"{one['resource']}: {one['evidence']}" for one in findings if one["verdict"] == "undecided"]
+            held += ended or (unsure if document["verdict"] == "undecided" else [])
             cells = (
                 f"[{name}]({name}/report.html): {', '.join(server.packages)}",
                 server.what,
