@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -202,3 +203,16 @@ def test_our_own_words_are_kept_though_a_secret_is_one_of_them():
     secrets = Secrets(["leak", "none"])
     assert secrets.hide_all((Verdict.LEAK, "leak")) == (Verdict.LEAK, MASK)
     assert secrets.hide("none is declared") == "none is declared"
+
+
+@pytest.mark.parametrize("mark", ["0", "a", "-", "=", "a-", "--a", "://"])
+def test_a_long_word_costs_by_its_length_and_not_by_the_square_of_it(mark):
+    def seconds(length):
+        text = (mark * length)[:length]
+        begun = time.process_time()
+        Secrets().hide(text)
+        return time.process_time() - begun
+
+    seconds(1000)
+    short, long = min(seconds(20_000) for _ in range(3)), min(seconds(160_000) for _ in range(3))
+    assert long < 32 * max(short, 1e-4), "eight times the length, and sixty-four if it were the square"
