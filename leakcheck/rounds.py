@@ -12,7 +12,7 @@ from leakcheck.errors import TargetDied
 from leakcheck.limits import limits
 from leakcheck.model.event import Event, Floor, Phase, Warned
 from leakcheck.model.plan import AuditPlan
-from leakcheck.model.reading import Process
+from leakcheck.model.reading import totals
 from leakcheck.peaks import Peaks
 from leakcheck.schedule import Step
 from leakcheck.settle import settle, stirring
@@ -64,7 +64,7 @@ class Rounds:
         before_undo: dict[str, float] = {}
         if self._plan.tools.undo and played.done:
             settle(lambda: stirring(self._target.members), _SETTLE_SECONDS)
-            before_undo = _totals(self._looker, self._target.members())
+            before_undo = totals(self._looker.snapshot(self._target.members()))
             self._driver.undo()
         settled = settle(lambda: stirring(self._target.members), _SETTLE_SECONDS)
         members = self._target.members()
@@ -103,15 +103,6 @@ class Rounds:
                 continue
             total += times.user + times.system
         return total
-
-
-def _totals(looker: Looker, members: tuple[Process, ...]) -> dict[str, float]:
-    snapshot = looker.snapshot(members)
-    totals = {reading.resource: reading.value for reading in snapshot.tree}
-    for one in snapshot.processes:
-        for name, value in one.values.items():
-            totals[name] = totals.get(name, 0.0) + value
-    return totals
 
 
 def _death(target: Target) -> str:

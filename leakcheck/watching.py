@@ -17,8 +17,9 @@ from leakcheck.endings import STOP
 from leakcheck.limits import limits
 from leakcheck.model.audit import SCHEMA
 from leakcheck.model.event import Copy, Ended, Event, Floor, Left, Phase, Planned, Ready, TargetInfo, Warned
-from leakcheck.model.moment import Moment, totals
+from leakcheck.model.moment import Moment
 from leakcheck.model.plan import AuditPlan
+from leakcheck.model.reading import totals
 from leakcheck.rolling import Rolling
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
@@ -168,7 +169,7 @@ class _Watch:
 
     def _take(self, look: Floor) -> None:
         """Add a look to its interval; the first look of an interval closes the one before."""
-        self._first = self._first or totals(look)
+        self._first = self._first or totals(look.snapshot)
         if self._pending is None or _slot(self._pending) == _slot(look):
             self._pending = look if self._pending is None else merged(self._pending, look)
             return

@@ -28,12 +28,3 @@ class Moment:
     """Of one core, that watching has used since it began."""
     resident_bytes: int
     """Memory of the watching process."""
-
-
-def totals(floor: Floor) -> dict[str, float]:
-    """Return the sum over the tree of each resource that was read."""
-    found = {reading.resource: reading.value for reading in floor.snapshot.tree}
-    for one in floor.snapshot.processes:
-        for name, value in one.values.items():
-            found[name] = found.get(name, 0.0) + value
-    return found

@@ -99,3 +99,12 @@ class Snapshot:
     processes: tuple[ProcessReadings, ...]
     tree: tuple[Reading, ...]
     unread: tuple[Unread, ...] = ()
+
+
+def totals(snapshot: Snapshot) -> dict[str, float]:
+    """Return the sum over the tree of each resource that was read."""
+    found = {reading.resource: reading.value for reading in snapshot.tree}
+    for one in snapshot.processes:
+        for name, value in one.values.items():
+            found[name] = found.get(name, 0.0) + value
+    return found

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from leakcheck.model.finding import Finding, Per, Verdict
-from leakcheck.model.moment import Moment, totals
+from leakcheck.model.moment import Moment
+from leakcheck.model.reading import totals
 from leakcheck.render import _summary, figures
 from leakcheck.render._visible import visible
 from leakcheck.render.live import READER_GONE
@@ -110,7 +111,7 @@ def screen(moment: Moment, height: int) -> Group:
         table.add_column(name, width=width, justify="right", no_wrap=True)
     table.add_column("verdict", width=9, no_wrap=True)
     table.add_column("forecast", ratio=5, no_wrap=True, overflow="ellipsis")
-    now = totals(moment.look)
+    now = totals(moment.look.snapshot)
     for finding in rows[:room]:
         table.add_row(*_row(finding, now.get(finding.resource), moment.first.get(finding.resource)))
     left_out = figures.counted(len(rows) - room, "more resource") if len(rows) > room else ""
