@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mimo_server.memory.record import Vector
+
 _SCALE = struct.Struct("<f")
 
 
@@ -17,11 +19,11 @@ class Codec(Protocol):
     name: str
     """Written into the data folder: another codec's folder is refused, not misread."""
 
-    def encode(self, vector: NDArray[np.float32]) -> bytes | str:
+    def encode(self, vector: Vector) -> bytes | str:
         """One vector as a column's value."""
 
-    def decode(self, stored: bytes | str) -> NDArray[np.float32]:
-        """The vector again, as near as the codec keeps it."""
+    def decode(self, stored: bytes | str) -> Vector:
+        """The vector again, as near as the codec keeps it; its length may be a little off 1."""
 
 
 class Int8Codec:
@@ -32,13 +34,13 @@ class Int8Codec:
 
     name = "int8"
 
-    def encode(self, vector: NDArray[np.float32]) -> bytes:
+    def encode(self, vector: Vector) -> bytes:
         """`<f` scale, then the rounded components."""
         scale = float(np.abs(vector).max()) / 127 or 1.0
         steps: NDArray[np.int8] = np.rint(vector / scale).astype(np.int8)
         return _SCALE.pack(scale) + steps.tobytes()
 
-    def decode(self, stored: bytes | str) -> NDArray[np.float32]:
+    def decode(self, stored: bytes | str) -> Vector:
         """Scale times components."""
         if isinstance(stored, str):
             raise TypeError(

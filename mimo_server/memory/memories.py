@@ -1,70 +1,242 @@
-"""The store on a thread of its own, so that no query holds up the event loop."""
+"""Memories as the rest of the server sees them: asynchronous, bounded, checked at the door."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
-from mimo_server.memory.corpus import drafts
-from mimo_server.memory.record import Category, Draft, Hit, StoreFacts
+from mimo_server.errors import InvalidError, LimitError, NotFoundError, StoreError
+from mimo_server.memory.corpus import drafts as generated
+from mimo_server.memory.embed import Embedder
+from mimo_server.memory.reader import Reader
+from mimo_server.memory.readers import Readers
+from mimo_server.memory.record import Add, Category, Draft, Forget, Memory, Page, Search, StoreFacts, Vector, Vectors
 from mimo_server.memory.store import MemoryStore
+from mimo_server.memory.vectors import vector_from
+from mimo_server.memory.writer import Writer
+from mimo_server.supervision.events import Events, Kind
+from mimo_server.supervision.registry import Bound
 
 Answer = TypeVar("Answer")
 
-_SEED_BATCH = 2000
-"""Generated memories held at a time."""
+_SEED_BATCH = 500
+"""Generated memories held at a time, and stored in one change."""
+MOST_AT_ONCE = 1000
+"""Of one page, and of one `store`."""
+_LONGEST_CONTENT = 100_000
+"""Characters."""
+_LONGEST_METADATA = 8 << 10
+"""Bytes as JSON."""
+_DEEPEST_METADATA = 32
+"""Objects and lists inside each other."""
+_LAST_SECOND = 253_402_300_799
+"""The end of the year 9999."""
+_LARGEST_ID = 2**63 - 1
+"""Of SQLite."""
 
 
 class Memories:
-    """Async face of a store. One worker thread: SQLite has one writer, and the calls in flight are bounded already."""
+    """A store with one writer and a few readers, and the embedder. It starts and ends all three.
 
-    def __init__(self, store: MemoryStore, worker: ThreadPoolExecutor) -> None:
+    `store` returns when the memories are on the disk, and from then on every search finds them.
+    """
+
+    readers_class = Readers
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        embedder: Embedder,
+        *,
+        folder: Path,
+        readers: int = 4,
+        write_queue: int | None = 256,
+        events: Events | None = None,
+    ) -> None:
         self._store = store
-        self._worker = worker
+        self._embedder = embedder
+        self._folder = folder
+        self._events = events or Events()
+        self._readers = self.readers_class(store.reader, readers)
+        self._writer = Writer(store, partial(store.open, folder, embedder.name), limit=write_queue)
+        self._open = AsyncExitStack()
+        self._ending = False
+        self._told: set[int] = set()
 
-    async def _do(self, work: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._worker, work)
+    async def __aenter__(self) -> Self:
+        """Open the store. Raises SettingsError when the folder is another server's or of another format."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._embedder)
+            await stack.enter_async_context(self._writer)
+            await stack.enter_async_context(self._readers)
+            self._open = stack.pop_all()
+        self._tell_of_damage()
+        return self
 
-    async def store(self, draft: Draft) -> int:
-        """Store one and return its id."""
-        return (await self._do(partial(self._store.add, [draft])))[0]
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Readers first, so that the writer's connection is the last one and takes the log with it."""
+        self._ending = True
+        await self._open.aclose()
 
-    async def search(self, query: str, limit: int, min_similarity: float) -> list[Hit]:
-        """Up to `limit` memories with at least that cosine, most alike first."""
-        return await self._do(partial(self._store.search, query, limit, min_similarity))
+    def vector(self, given: object) -> Vector | None:
+        """The vector that a caller means by numbers or base64; None by None. Raises InvalidError."""
+        return None if given is None else vector_from(given, self._store.dimensions)
+
+    async def store(self, drafts: Sequence[Draft]) -> list[int]:
+        """Store all or none; return their ids. Raises InvalidError, EmbeddingError, LimitError, StoreError."""
+        if len(drafts) > MOST_AT_ONCE:
+            raise InvalidError(f"{len(drafts)} memories at once are too many; give at most {MOST_AT_ONCE}")
+        for draft in drafts:
+            _check(draft)
+        if not drafts:
+            return []
+        self._writer.check_room()  # before the embedding, which costs more than the write
+        ids: list[int] = await self._writer.write(Add(drafts=await self._complete(drafts)))
+        return ids
+
+    async def _complete(self, drafts: Sequence[Draft]) -> list[Draft]:
+        """With an embedding and a time each."""
+        missing = [draft.content for draft in drafts if draft.embedding is None]
+        made = iter(await self._embedded(missing)) if missing else iter(())
+        now = time.time()
+        return [
+            replace(
+                draft,
+                embedding=next(made) if draft.embedding is None else self.vector(draft.embedding),
+                created_at=now if draft.created_at is None else draft.created_at,
+            )
+            for draft in drafts
+        ]
+
+    async def _embedded(self, texts: Sequence[str]) -> Vectors:
+        if self._ending:
+            raise StoreError("the server is ending and answers no more; try again when it is back")
+        return await self._embedder.embed(texts)
+
+    async def search(self, wanted: Search) -> Page:
+        """One page of what is most alike. Raises InvalidError, EmbeddingError, LimitError, StoreError."""
+        _check_search(wanted)
+        vector = self.vector(wanted.vector) if wanted.text is None else (await self._embedded([wanted.text]))[0]
+        if vector is None:
+            raise InvalidError("a search has neither a text nor a vector; give one of them")
+        return await self._read(lambda reader: reader.search(wanted, vector))
+
+    async def get(self, id: int) -> Memory:  # noqa: A002 -- the word of the tools
+        """One memory. Raises NotFoundError, LimitError, StoreError."""
+        if not 1 <= id <= _LARGEST_ID:
+            raise NotFoundError(f"there is no memory {id}; ids are 1 to {_LARGEST_ID}")
+        return await self._read(lambda reader: reader.get(id))
+
+    async def _read(self, work: Callable[[Reader], Answer]) -> Answer:
+        try:
+            return await self._readers.run(work)
+        finally:
+            self._tell_of_damage()
 
     async def forget(
-        self, *, number: int | None = None, category: Category | None = None, everything: bool = False
+        self,
+        *,
+        id: int | None = None,  # noqa: A002 -- the word of the tools
+        category: Category | None = None,
+        everything: bool = False,
     ) -> int:
         """Delete what any of the selectors names and return how many; without one nothing."""
-        return await self._do(partial(self._store.forget, number=number, category=category, everything=everything))
+        if id is not None and not 1 <= id <= _LARGEST_ID:
+            id = None  # noqa: A001 -- there is none of that number
+        if id is None and category is None and not everything:
+            return 0
+        forgotten: int = await self._writer.write(Forget(id=id, category=category, everything=everything))
+        return forgotten
 
     async def facts(self) -> StoreFacts:
-        """How big the store is."""
-        return await self._do(self._store.facts)
+        """How big the store is; costs nothing."""
+        return self._store.facts
 
     async def top_up(self, count: int) -> None:
         """Add generated memories until there are `count`."""
-        have = (await self.facts()).memories
-        while have < count:
-            batch = list(drafts(min(_SEED_BATCH, count - have), first=have))
-            await self._do(partial(self._store.add, batch))
-            have += len(batch)
+        while (missing := count - self._store.facts.memories) > 0:
+            await self.store(list(generated(min(_SEED_BATCH, missing), first=count - missing)))
+
+    def bounds(self) -> tuple[Bound, ...]:
+        """Readers, writes that wait, and what the embedder limits."""
+        return (*self._readers.bounds(), self._writer.bound(), *self._embedder.bounds())
+
+    async def check(self) -> str | None:
+        """None when all is well, else the problem. Reads one row that is not there; embeds nothing."""
+        if not self._writer.alive:
+            return "the thread that writes has ended; restart the server"
+        if self._writer.trouble is not None:
+            return f"the last commit failed: {self._writer.trouble}"
+        try:
+            await self.get(_LARGEST_ID)
+        except NotFoundError:
+            damaged = len(self._store.corrupt)
+            return f"{damaged} memories are damaged and left out; the log names them" if damaged else None
+        except (LimitError, StoreError) as error:
+            return f"nothing can be read: {error}"
+        return None
+
+    def _tell_of_damage(self) -> None:
+        """One event for each memory that was found damaged since the last time."""
+        for number in list(self._store.corrupt):
+            if number not in self._told:
+                self._told.add(number)
+                self._events.emit(Kind.STORE, what="corrupt_row", memory=number)
 
 
-@asynccontextmanager
-async def opened(store: MemoryStore, path: Path) -> AsyncIterator[Memories]:
-    """The store, open, on its thread; closed and the thread gone at the end."""
-    loop = asyncio.get_running_loop()
-    worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mimo-store")
+def _check(draft: Draft) -> None:
+    if not 1 <= len(draft.content) <= _LONGEST_CONTENT:
+        raise InvalidError(f"the content has {len(draft.content)} characters; give 1 to {_LONGEST_CONTENT}")
+    _check_text("content", draft.content)
+    _check_fraction("importance", draft.importance)
+    if draft.created_at is not None and not 0.0 <= draft.created_at <= _LAST_SECOND:  # nor NaN
+        raise InvalidError(f"created_at is {draft.created_at}; give seconds since 1970, up to the year 9999")
+    if _deeper_than(_DEEPEST_METADATA, draft.metadata):
+        raise InvalidError(f"the metadata is nested deeper than {_DEEPEST_METADATA} levels; flatten it")
     try:
-        await loop.run_in_executor(worker, store.open, path)
-        yield Memories(store, worker)
-    finally:
-        await loop.run_in_executor(worker, store.close)  # SQLite wants the thread that opened it
-        worker.shutdown()
+        size = len(json.dumps(dict(draft.metadata), ensure_ascii=False, allow_nan=False).encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidError(f"the metadata cannot be kept as JSON ({str(error)[:100]}); give plain values") from error
+    if size > _LONGEST_METADATA:
+        raise InvalidError(f"the metadata has {size} bytes as JSON; give at most {_LONGEST_METADATA}")
+
+
+def _deeper_than(most: int, value: object) -> bool:
+    level = [value]
+    for _ in range(most):
+        inner = [one.values() if isinstance(one, Mapping) else one for one in level if isinstance(one, Mapping | list)]
+        level = [child for one in inner for child in one]
+    return any(isinstance(one, Mapping | list) for one in level)
+
+
+def _check_search(wanted: Search) -> None:
+    if not 1 <= wanted.limit <= MOST_AT_ONCE:
+        raise InvalidError(f"limit is {wanted.limit}; give 1 to {MOST_AT_ONCE}")
+    if wanted.text is not None and wanted.vector is not None:
+        raise InvalidError("a search has a text and a vector; give one of them")
+    if not -1.0 <= wanted.min_similarity <= 1.0:
+        raise InvalidError(f"min_similarity is {wanted.min_similarity}; give -1 to 1")
+    _check_text("query", wanted.text or "")
+    _check_fraction("min_importance", wanted.min_importance)
+    _check_fraction("max_importance", wanted.max_importance)
+
+
+def _check_fraction(name: str, value: float) -> None:
+    if not 0.0 <= value <= 1.0:  # nor NaN
+        raise InvalidError(f"{name} is {value}; give 0 to 1")
+
+
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidError(f"character {error.start} of the {name} is half of a pair; give whole characters") from error
