@@ -1,22 +1,34 @@
-"""Connection objects: a socket to an agent, open for one conversation."""
+"""The table of connections: websockets of agents elsewhere, and sockets to agents in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
+from mimo_server.supervision.owner import Owner
 from mimo_server.supervision.registry import Bound, Registry
 
 _LONGEST_MESSAGE = 1 << 16
 
 
 class Connection:
-    """Our end of the socket; one packet is one message."""
+    """One row: whose connection it is. An agent may have several, and each is a row of its own."""
+
+    def __init__(self, agent: str) -> None:
+        self.agent = agent
+        """Its id; empty until it has said hello."""
+
+    def close(self) -> None:
+        """Give back what the row itself holds. Twice is no error."""
+
+
+class LocalConnection(Connection):
+    """Our end of the socket to an agent in this process; one packet is one message."""
 
     def __init__(self, agent: str, end: socket.socket) -> None:
-        self.agent = agent
+        super().__init__(agent)
         self._end = end
 
     async def ask(self, message: str) -> str:
@@ -26,7 +38,7 @@ class Connection:
         return (await loop.sock_recv(self._end, _LONGEST_MESSAGE)).decode()
 
     def close(self) -> None:
-        """Give the socket back. Twice is no error."""
+        """Give the socket back."""
         self._end.close()
 
 
@@ -40,20 +52,35 @@ async def _agent(name: str, end: socket.socket) -> None:
 
 
 class Connections:
-    """Opens connections and sees that each is released when its conversation is over, however it ended."""
+    """Sees that each connection is in the table while it lives, and released at its end, however it ended.
+
+    Rows are numbered, not named: when an agent joins again, the end of its old connection leaves the new row alone.
+    """
 
     def __init__(self, *, limit: int | None) -> None:
-        self._open: Registry[Connection] = Registry("connections", limit=limit)
+        self.table: Registry[Connection] = Registry("connections", limit=limit)
+
+    def add(self, connection: Connection, owner: Owner) -> Hashable:
+        """A row until the owner's end; its number. Raises LimitError when too many are open."""
+        number = self.table.add(connection)
+        owner.at_end(lambda: self.release(number))
+        return number
+
+    def release(self, number: Hashable) -> None:
+        """The connection has ended: close and forget."""
+        if (connection := self.table.get(number)) is not None:
+            connection.close()
+        self.table.remove(number)
 
     @asynccontextmanager
-    async def to(self, agent: str) -> AsyncIterator[Connection]:
-        """A connection for the length of the block. Raises LimitError when too many are open."""
+    async def to(self, agent: str) -> AsyncIterator[LocalConnection]:
+        """A connection to an agent in this process for the length of the block. Raises LimitError when full."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         theirs.setblocking(False)
-        connection = Connection(agent, ours)
+        connection, owner = LocalConnection(agent, ours), Owner("conversation")
         try:
-            number = self._open.add(connection)
+            self.add(connection, owner)
         except BaseException:
             ours.close()
             theirs.close()
@@ -62,16 +89,19 @@ class Connections:
         try:
             yield connection
         finally:
-            self.release(number)
+            owner.end()
             answering.cancel()  # it has answered, or there is nobody left to answer
             await asyncio.wait([answering])
+            theirs.close()  # cancelled before its first step, it never had it
 
-    def release(self, number: int) -> None:
-        """The conversation is over: close and forget."""
-        if (connection := self._open.get(number)) is not None:
-            connection.close()
-        self._open.remove(number)
+    def count(self) -> int:
+        """How many are open."""
+        return len(self.table)
+
+    def agents(self) -> tuple[str, ...]:
+        """Who is connected, each once, in the order of joining."""
+        return tuple(dict.fromkeys(connection.agent for connection in self.table if connection.agent))
 
     def bound(self) -> Bound:
         """How many are open, and how many may be."""
-        return self._open.bound()
+        return self.table.bound()

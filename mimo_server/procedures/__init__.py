@@ -1,0 +1,1 @@
+"""Procedures: small state machines that play steps in an order, each run with a deadline that holds."""
