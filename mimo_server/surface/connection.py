@@ -1,30 +1,51 @@
 """One TCP connection of an HTTP client: counted, bounded, and dropped when its request does not come.
 
 uvicorn (0.54) has no time limit for a request on its way: its keep-alive timer runs between requests only, and each
-byte stops it. 200 half-sent requests held 200 descriptors for as long as their clients liked.
+byte stops it. 200 half-sent requests held 200 descriptors for as long as their clients liked. Its parser, httptools,
+has no bound on a head either, and takes trailers for headers.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from collections.abc import Hashable
+from typing import Any, ClassVar, cast
 
 from typing_extensions import override
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from mimo_server.errors import LimitError
 from mimo_server.supervision.registry import Registry
+from mimo_server.surface.websocket import Upgraded
 
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\nContent-Length: 48\r\nConnection: close\r\n\r\n"
-    b"too many connections are open; try again shortly"
-)
+_LARGEST_HEAD = 64 << 10
+"""Bytes of a request that are not its body: the head, the sizes of chunks, trailers."""
+_VERSIONS = ("1.1", "1.0")
+"""httptools takes a line without a version for 0.9, and 2.0 for one like any other."""
 
 
-class Connection(H11Protocol):
+def _answer(status: str, text: str) -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    return (head + text).encode()
+
+
+_FULL = _answer("503 Service Unavailable", "too many connections are open; try again shortly")
+_LARGE = _answer("431 Request Header Fields Too Large", f"the head is larger than {_LARGEST_HEAD} bytes; send less")
+_MALFORMED = _answer("400 Bad Request", "this is no HTTP/1.1 request")
+
+
+class _RefusedError(Exception):
+    """Tells the parser to stop."""
+
+
+class Connection(HttpToolsProtocol):
     """The protocol of uvicorn with a place among those open, and a time in which each request must have come whole.
 
-    As long may a connection wait for a request. One that finds no place is told so and closed.
+    As long may a connection wait for a request. One that finds no place is told so and closed. A request behind one
+    that is not answered yet is not read, and the connection closes with that answer (RFC 9112, 9.3.2 and 9.6: the
+    client asks again): uvicorn would queue thousands of them, and tell none but the last that the client left.
+
+    A websocket is uvicorn's, but for its place, which stays taken until the connection ends.
     """
 
     places: ClassVar[Registry[str]]
@@ -32,8 +53,11 @@ class Connection(H11Protocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._place: int | None = None
+        self._place: Hashable | None = None
+        self._head_size = 0
         self._silent = True
+        self._upgraded = False
+        self._due = 0.0
         self._deadline: asyncio.TimerHandle | None = None
 
     @override
@@ -45,27 +69,92 @@ class Connection(H11Protocol):
             transport.write(_FULL)
             transport.close()
         else:
-            self._watch(afresh=True)
+            self._due = self.loop.time() + self.read_seconds
+            self._watch()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # uvicorn leaves it when the connection was reset
-        self._stop_watching()
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         if self._place is not None:
             self.places.remove(self._place)
+            self._place = None
 
     @override
     def data_received(self, data: bytes) -> None:
-        first, self._silent = self._silent, False
+        if self._silent:
+            self._silent = False
+            self._due = self.loop.time() + self.read_seconds
+        self._head_size += len(data)
         super().data_received(data)
-        self._watch(afresh=first)
+        if self._head_size > _LARGEST_HEAD:
+            self._refuse(_LARGE)
+
+    @override
+    def on_message_begin(self) -> None:
+        if not self._receiving():
+            raise _RefusedError
+        super().on_message_begin()
+
+    @override
+    def on_headers_complete(self) -> None:
+        if self._head_size > _LARGEST_HEAD and self._head() > _LARGEST_HEAD:  # the first also counts the body's begin
+            self._refuse(_LARGE)
+            raise _RefusedError
+        if self.parser.get_http_version() not in _VERSIONS:
+            raise _RefusedError
+        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            self.headers = []  # of trailers, which go nowhere
+
+    def _head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        self._head_size -= len(body)
+        super().on_body(body)
+
+    @override
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._head_size = 0
 
     @override
     def on_response_complete(self) -> None:
-        self._silent = True  # first, for what is pipelined behind it starts at once
+        self._silent = True
+        self._due = self.loop.time() + self.read_seconds
         super().on_response_complete()
-        self._watch(afresh=True)
+
+    @override
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(_MALFORMED)
+
+    def _refuse(self, answer: bytes) -> None:
+        """Take nothing more; say why, unless an answer is on its way: then close when that is sent."""
+        if self.transport.is_closing():
+            return
+        self._head_size = 0
+        if not self._receiving():
+            self.cycle.keep_alive = False
+        elif self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.abort()
+        else:
+            self.transport.write(answer)
+            self.transport.close()
+
+    @override
+    def handle_websocket_upgrade(self) -> None:
+        """The socket goes on under another protocol, in this place and without the time limit of requests."""
+        self._upgraded = True
+        super().handle_websocket_upgrade()
+        cast("Upgraded", self.transport.get_protocol()).left = self._leave
 
     @override
     def shutdown(self) -> None:
@@ -78,17 +167,16 @@ class Connection(H11Protocol):
     def _receiving(self) -> bool:
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
-    def _watch(self, *, afresh: bool) -> None:
-        """Run the clock while a request is awaited; `afresh` sets it back."""
-        if afresh or not self._receiving():
-            self._stop_watching()
-        if self._deadline is None and self._receiving() and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(self.read_seconds, self.transport.abort)
-
-    def _stop_watching(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
+    def _watch(self) -> None:
+        """Look again when a request would be due; a timer per request would cost more than all of this class."""
+        now = self.loop.time()
+        if self._upgraded:
             self._deadline = None
+        elif self._receiving() and now >= self._due:
+            self.transport.abort()
+        else:
+            again = self._due - now if self._due > now else self.read_seconds
+            self._deadline = self.loop.call_later(again, self._watch)
 
 
 def connections(places: Registry[str], read_seconds: float) -> type[Connection]:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import uvicorn
@@ -17,18 +18,18 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
+from starlette.types import ASGIApp
 from typing_extensions import override
 
 from mimo_server.app import App
 from mimo_server.errors import SettingsError
 from mimo_server.settings import Address
+from mimo_server.surface.auth import authorized
 from mimo_server.surface.connection import connections
 from mimo_server.surface.exchange import exchanges
 from mimo_server.surface.metrics import rendered
 from mimo_server.surface.sessions import Sessions
-
-_GRACE_SECONDS = 2
-"""For the answers on their way when the server ends; then their connections are cut."""
+from mimo_server.surface.websocket import OPTIONS, with_synapse
 
 _log = logging.getLogger(__name__)
 
@@ -46,16 +47,16 @@ async def serve_http(app: App, server: Server[Any], address: Address, stop: asyn
     with _listener(address) as listener:
         web = _Web(
             uvicorn.Config(
-                exchanges(_routes(app, sessions, security), app.refusals),
+                authorized(_application(app, sessions, security), app.settings.token, app.refusals),
                 http=connections(app.http_connections, app.settings.read_timeout),
-                ws="none",
+                **OPTIONS,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
                 timeout_keep_alive=int(app.settings.read_timeout) + 1,  # ours comes first
-                timeout_graceful_shutdown=_GRACE_SECONDS,
+                timeout_graceful_shutdown=max(1, round(app.settings.grace)),
             ),
             streams=(sessions.end_streams, app.subscriptions.end),
         )
@@ -101,6 +102,11 @@ class _Web(uvicorn.Server):
             connection.transport.abort()
 
 
+def _application(app: App, sessions: Sessions, security: TransportSecuritySettings) -> ASGIApp:
+    pages = exchanges(_routes(app, sessions, security), app.refusals, app.requests, app.settings.call_timeout)
+    return with_synapse(pages, app.synapse, security, app.refusals)
+
+
 def _routes(app: App, sessions: Sessions, security: TransportSecuritySettings) -> Router:
     started = time.monotonic()
     guard = TransportSecurityMiddleware(security)
@@ -112,11 +118,15 @@ def _routes(app: App, sessions: Sessions, security: TransportSecuritySettings) -
         return answer
 
     async def health(_: Request) -> Response:
+        """Costs nothing: what the last checks found is told. 503 only when the store fails: then no call goes well."""
+        report = app.health.report()
         uptime = round(time.monotonic() - started, 3)
-        return JSONResponse({"status": "ok", "uptime_seconds": uptime, "sessions": len(app.sessions)})
+        body = {**asdict(report), "uptime_seconds": uptime, "sessions": len(app.sessions)}
+        store = report.checks.get("store")
+        return JSONResponse(body, 503 if store is not None and store.problem is not None else 200)
 
     async def metrics(_: Request) -> Response:
-        return Response(rendered(await app.figures()), media_type=CONTENT_TYPE_LATEST)
+        return Response(await rendered(app), media_type=CONTENT_TYPE_LATEST)
 
     return Router(
         [

@@ -12,8 +12,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from mimo_server.app import App, Figures
+from mimo_server.app import App
 from mimo_server.errors import SettingsError
+from mimo_server.memory.record import StoreFacts
+from mimo_server.supervision.events import Kind
+from mimo_server.supervision.registry import Bound
 
 _REQUEST_SECONDS = 5.0
 _LONGEST_REQUEST = 8192
@@ -22,35 +25,50 @@ _log = logging.getLogger(__name__)
 
 
 class _Page(Collector):
-    """One reading of the server as metric families. The names are fixed; labels are the registries' names."""
+    """One reading of the server as metric families.
 
-    def __init__(self, figures: Figures) -> None:
-        self._figures = figures
+    The names are fixed; labels are the names of bounds, kinds of event and checks, of which there is a fixed number.
+    """
+
+    def __init__(self, app: App, store: StoreFacts) -> None:
+        self._app = app
+        self._store = store
 
     def collect(self) -> Iterable[Metric]:
-        figures = self._figures
-        yield GaugeMetricFamily("mimo_memories", "Memories stored", figures.store.memories)
-        yield GaugeMetricFamily("mimo_store_bytes", "Pages of the store in use", figures.store.live_bytes)
-        yield GaugeMetricFamily("mimo_connections", "Connections to agents now open", figures.connections)
-        yield GaugeMetricFamily("mimo_skill_processes", "Skill processes kept by the server", figures.skill_processes)
-        yield CounterMetricFamily("mimo_refused_requests", "Requests answered with an error", figures.refused)
-        entries = GaugeMetricFamily("mimo_registry_entries", "Entries now", labels=["registry"])
-        limits = GaugeMetricFamily("mimo_registry_limit", "Most entries at once", labels=["registry"])
-        highest = GaugeMetricFamily("mimo_registry_high_water", "Most entries so far", labels=["registry"])
-        rejected = CounterMetricFamily("mimo_registry_rejected", "Entries turned away", labels=["registry"])
-        for bound in figures.bounds:
-            entries.add_metric([bound.name], bound.size)
-            highest.add_metric([bound.name], bound.high_water)
-            rejected.add_metric([bound.name], bound.rejected)
-            if bound.limit is not None:
-                limits.add_metric([bound.name], bound.limit)
-        yield from (entries, limits, highest, rejected)
+        app = self._app
+        yield GaugeMetricFamily("mimo_memories", "Memories stored", self._store.memories)
+        yield GaugeMetricFamily("mimo_store_bytes", "Pages of the store in use", self._store.live_bytes)
+        yield CounterMetricFamily("mimo_refused_requests", "Requests answered with an error", app.refusals.count)
+        yield from _bounds(app.bounds())
+        events = CounterMetricFamily("mimo_events", "What happened", labels=["kind"])
+        for kind in Kind:
+            events.add_metric([kind], app.events.counts[kind])
+        yield events
+        well = GaugeMetricFamily("mimo_check_ok", "1 where the last check found nothing", labels=["check"])
+        for name, finding in app.health.report().checks.items():
+            well.add_metric([name], float(finding.problem is None))
+        yield well
+        yield GaugeMetricFamily("mimo_tasks", "Tasks on the event loop", len(asyncio.all_tasks()))
 
 
-def rendered(figures: Figures) -> bytes:
+def _bounds(bounds: Iterable[Bound]) -> Iterable[Metric]:
+    entries = GaugeMetricFamily("mimo_registry_entries", "Entries now", labels=["registry"])
+    limits = GaugeMetricFamily("mimo_registry_limit", "Most entries at once", labels=["registry"])
+    highest = GaugeMetricFamily("mimo_registry_high_water", "Most entries so far", labels=["registry"])
+    rejected = CounterMetricFamily("mimo_registry_rejected", "Entries turned away", labels=["registry"])
+    for bound in bounds:
+        entries.add_metric([bound.name], bound.size)
+        highest.add_metric([bound.name], bound.high_water)
+        rejected.add_metric([bound.name], bound.rejected)
+        if bound.limit is not None:
+            limits.add_metric([bound.name], bound.limit)
+    return (entries, limits, highest, rejected)
+
+
+async def rendered(app: App) -> bytes:
     """The page as OpenMetrics text."""
     registry = CollectorRegistry()  # not the process-wide one: its collectors are not ours to show
-    registry.register(_Page(figures))
+    registry.register(_Page(app, await app.memories.facts()))
     page: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
     return page
 
@@ -91,7 +109,7 @@ async def _response(app: App, head: bytes) -> bytes:
         return _http(b"404 Not Found", b"text/plain", b"the page is /metrics\n")
     if method != b"GET":
         return _http(b"405 Method Not Allowed", b"text/plain", b"GET only\n")
-    return _http(b"200 OK", CONTENT_TYPE_LATEST.encode(), rendered(await app.figures()))
+    return _http(b"200 OK", CONTENT_TYPE_LATEST.encode(), await rendered(app))
 
 
 def _http(status: bytes, kind: bytes, body: bytes) -> bytes:

@@ -19,10 +19,13 @@ from typing import IO
 import anyio
 import mcp_types as mcp
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.message import SessionMessage
-from pydantic import ValidationError
 
+from mimo_server.app import App
+from mimo_server.errors import LimitError
 from mimo_server.pipes import reading, writing
+from mimo_server.surface.strict import RefusedError, message
 
 _LONGEST_LINE = 4 << 20
 """Bytes; the SDK's own limit for a request over HTTP."""
@@ -40,17 +43,21 @@ Outgoing = MemoryObjectSendStream[SessionMessage]
 
 
 @asynccontextmanager
-async def stdio(stop: asyncio.Event) -> AsyncIterator[tuple[Incoming, Outgoing]]:
-    """The two streams that the SDK's server runs on. `stop` ends the incoming one, as the end of stdin does."""
+async def stdio(app: App, stop: asyncio.Event) -> AsyncIterator[tuple[Incoming, Outgoing]]:
+    """The two streams that the SDK's server runs on. `stop` ends the incoming one, as the end of stdin does.
+
+    Then nothing more is read, and what was read before has the grace time to be answered.
+    """
+    logging.getLogger("mcp").setLevel(logging.ERROR)  # it has a warning for each malformed notification
     to_server, incoming = anyio.create_memory_object_stream[SessionMessage | Exception]()
     outgoing, from_server = anyio.create_memory_object_stream[SessionMessage]()
     blocking = {number: os.get_blocking(number) for number in (0, 1)}
-    source, writer = _Source(), _Writer(from_server, stop)
+    source, writer = _Source(), _Writer(app, from_server, stop)
     try:
         with redirect_stdout(sys.stderr):  # a stray print must not break the protocol
             async with anyio.create_task_group() as group:
                 group.start_soon(writer.run)
-                group.start_soon(_read, source, to_server, outgoing.clone(), writer, stop)
+                group.start_soon(_Reader(app, source, writer).run, to_server, outgoing.clone(), stop)
                 yield incoming, outgoing
                 stop.set()
                 with anyio.move_on_after(_FLUSH_SECONDS):
@@ -62,43 +69,71 @@ async def stdio(stop: asyncio.Event) -> AsyncIterator[tuple[Incoming, Outgoing]]
             os.set_blocking(number, was)
 
 
-async def _read(
-    source: _Source,
-    to_server: MemoryObjectSendStream[SessionMessage | Exception],
-    answers: Outgoing,
-    writer: _Writer,
-    stop: asyncio.Event,
-) -> None:
-    """Lines to messages, until stdin ends, `stop`, or the server takes no more."""
-    async with to_server, answers, anyio.create_task_group() as group:
+class _Reader:
+    """Lines to messages."""
 
-        async def end() -> None:
-            await stop.wait()
+    def __init__(self, app: App, source: _Source, writer: _Writer) -> None:
+        self._app, self._source, self._writer = app, source, writer
+
+    async def run(
+        self, to_server: MemoryObjectSendStream[SessionMessage | Exception], answers: Outgoing, stop: asyncio.Event
+    ) -> None:
+        """Until stdin ends, `stop`, or the server takes no more; then until what is in flight is answered."""
+        async with to_server, answers, anyio.create_task_group() as group:
+
+            async def end() -> None:
+                await stop.wait()
+                open_still.cancel()
+
+            with anyio.CancelScope() as open_still:
+                group.start_soon(end)
+                try:
+                    await self._read(to_server, answers)
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    _log.info("the other end is closed; ending")
+            with anyio.move_on_after(self._app.settings.grace):
+                await self._writer.answered()
             group.cancel_scope.cancel()
 
-        group.start_soon(end)
-        try:
-            await source.open()
-            while True:
-                await writer.room()
+    async def _read(self, to_server: MemoryObjectSendStream[SessionMessage | Exception], answers: Outgoing) -> None:
+        await self._source.open()
+        while True:
+            await self._writer.room()
+            try:
                 try:
-                    line = await source.readline()
-                    if not line:
-                        break
-                    message = mcp.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                except ValueError as error:  # pydantic's is one, and the reader's for a line above the limit
-                    await answers.send(SessionMessage(_not_understood(error)))
-                else:
-                    await to_server.send(SessionMessage(message))
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            _log.info("the other end is closed; ending")
-        group.cancel_scope.cancel()
+                    line = await self._source.readline()
+                except ValueError as error:  # above the limit
+                    raise RefusedError(
+                        mcp.PARSE_ERROR, f"a line must be at most {_LONGEST_LINE >> 20} MiB long"
+                    ) from error
+                if not line:
+                    return
+                await to_server.send(SessionMessage(self._message(line)))
+            except RefusedError as error:
+                self._app.refusals.note("a line")
+                await answers.send(SessionMessage(error.answer()))
+
+    def _message(self, line: bytes) -> mcp.JSONRPCMessage:
+        """One that may be handed on. Raises RefusedError."""
+        read = message(line)
+        if read.unasked:
+            self._app.refusals.note("a response that nobody asked for")
+        try:
+            parsed: mcp.JSONRPCMessage = mcp.jsonrpc_message_adapter.validate_python(read.raw, by_name=False)
+        except ValueError as error:
+            raise RefusedError(mcp.INVALID_REQUEST, "this line is JSON but no JSON-RPC 2.0 message") from error
+        if read.id is not None:
+            self._writer.expect(read.id)
+        elif read.cancels is not None:
+            self._writer.forget(read.cancels)
+        return parsed
 
 
 class _Writer:
     """Messages to lines, until the server closes its end or nobody reads stdout."""
 
-    def __init__(self, messages: MemoryObjectReceiveStream[SessionMessage], stop: asyncio.Event) -> None:
+    def __init__(self, app: App, messages: MemoryObjectReceiveStream[SessionMessage], stop: asyncio.Event) -> None:
+        self._requests = app.requests
         self._messages = messages
         self._stop = stop
         self._progress = asyncio.Event()
@@ -110,9 +145,11 @@ class _Writer:
         try:
             async with self._messages:
                 await sink.open()
-                async for message in self._messages:
-                    text = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+                async for sent in self._messages:
+                    text = sent.message.model_dump_json(by_alias=True, exclude_unset=True)
                     await sink.write(text.encode() + b"\n")
+                    if isinstance(sent.message, (mcp.JSONRPCResponse, mcp.JSONRPCError)):
+                        self._over(sent.message.id)
                     self._progress.set()
                 await sink.flush()
         except ConnectionError:
@@ -121,23 +158,37 @@ class _Writer:
         finally:
             sink.close()
             self.finished.set()
+            self._progress.set()
+
+    def expect(self, number: str | int) -> None:
+        """A request is in flight until its answer is written. Raises RefusedError for an id that is in use."""
+        if self._requests.get(coerce_request_id(number)) is not None:
+            raise RefusedError(mcp.INVALID_REQUEST, "a request with the same id is in flight; ids must be unique")
+        try:
+            self._requests.add("request", key=coerce_request_id(number))
+        except LimitError as error:
+            raise RefusedError(mcp.INTERNAL_ERROR, str(error), number) from error
+
+    def forget(self, number: str | int) -> None:
+        """It was cancelled: there will be no answer."""
+        self._over(number)
+        self._progress.set()
+
+    def _over(self, number: str | int | None) -> None:
+        if number is not None:
+            self._requests.remove(coerce_request_id(number))
+
+    async def answered(self) -> None:
+        """Return when no request is in flight any more, or nobody reads."""
+        while len(self._requests) and not self.finished.is_set():
+            self._progress.clear()
+            await self._progress.wait()
 
     async def room(self) -> None:
         """Return at once, or when fewer than the most allowed answers wait to be written."""
         while self._messages.statistics().tasks_waiting_send >= _MOST_UNWRITTEN:
             self._progress.clear()
             await self._progress.wait()
-
-
-def _not_understood(error: ValueError) -> mcp.JSONRPCError:
-    """The answer to a line that is no message; it repeats nothing of the line."""
-    if isinstance(error, ValidationError) and error.errors()[0]["type"] != "json_invalid":
-        problem = mcp.ErrorData(code=mcp.INVALID_REQUEST, message="this line is JSON but no JSON-RPC 2.0 message")
-    else:
-        problem = mcp.ErrorData(
-            code=mcp.PARSE_ERROR, message=f"a line must be JSON and at most {_LONGEST_LINE >> 20} MiB long"
-        )
-    return mcp.JSONRPCError(jsonrpc="2.0", id=None, error=problem)
 
 
 def _can_wait(number: int) -> bool:

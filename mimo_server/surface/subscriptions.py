@@ -8,17 +8,19 @@ import mcp_types as mcp
 from mcp.server.context import ServerRequestContext
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import ServerEvent
 
 from mimo_server.errors import LimitError
 from mimo_server.supervision.registry import Bound, Registry
 
 
 class Subscriptions:
-    """The SDK's handler, counted. Our tools never change, so nothing is ever published."""
+    """The SDK's handler, counted. What changes is the list of tools, with the catalog of skills."""
 
     def __init__(self, *, limit: int) -> None:
         self._open: Registry[str] = Registry("subscriptions", limit=limit)
-        self._handler = ListenHandler(InMemorySubscriptionBus(), max_subscriptions=limit)
+        self._bus = InMemorySubscriptionBus()
+        self._handler = ListenHandler(self._bus, max_subscriptions=limit)
 
     async def listen(
         self, ctx: ServerRequestContext[Any], params: mcp.SubscriptionsListenRequestParams
@@ -29,6 +31,10 @@ class Subscriptions:
                 return await self._handler(ctx, params)
         except LimitError as error:
             raise MCPError(mcp.INTERNAL_ERROR, str(error)) from error
+
+    async def publish(self, event: ServerEvent) -> None:
+        """Tell every stream that asked for it; one that does not read loses what is beyond its buffer."""
+        await self._bus.publish(event)
 
     def end(self) -> None:
         """End all streams in order; each sends its last frame."""
