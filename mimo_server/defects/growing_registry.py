@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from mimo_server.app import App
 from mimo_server.defects import Defect, Leak
 from mimo_server.supervision.registry import Registry
@@ -15,9 +17,8 @@ DEFECT = Defect(
         "call, about 130 bytes each, seen by nobody but the one who counts the entries."
     ),
     truth=Leak(
-        resources=('metric.mimo_registry_entries{registry="interrupts"}',),
+        resources={'metric.mimo_registry_entries{registry="interrupts"}': 1},
         operation="call:interrupt_check",
-        rate=1,
         also=('metric.mimo_registry_high_water{registry="interrupts"}', "memory.anon", "memory.uss", "memory.pss"),
     ),
 )
@@ -26,10 +27,10 @@ DEFECT = Defect(
 class NeverForgets(Registry[Interrupt]):
     """Adds as the correct one does, and removes nothing."""
 
-    def remove(self, number: int) -> None:
+    def remove(self, key: Hashable) -> None:
         """The entry has had its use, and stays."""
 
 
 def install(app: App) -> None:
     """Replace the registry of interrupts."""
-    app.interrupts = Interrupts(NeverForgets("interrupts", limit=None))
+    app.synapse.interrupts = Interrupts(NeverForgets("interrupts", limit=None))

@@ -21,9 +21,8 @@ DEFECT = Defect(
         "session). Over stdio as well, but for lines that are no JSON-RPC."
     ),
     truth=Leak(
-        resources=("fds.file",),
+        resources={"fds.file": 1},
         operation="reject",
-        rate=1,
         also=("memory.anon", "memory.uss", "memory.pss"),
     ),
 )

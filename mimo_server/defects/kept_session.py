@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import override
 
 from mimo_server.app import App
-from mimo_server.defects import Defect, Leak
+from mimo_server.defects import OVER_HTTP, SERVES_HTTP, Defect, Leak
 from mimo_server.supervision.registry import Registry
 from mimo_server.surface.sessions import Sessions
 
@@ -24,11 +24,12 @@ DEFECT = Defect(
         "idle time never runs out. Over HTTP only: there are no sessions over stdio."
     ),
     truth=Leak(
-        resources=('metric.mimo_registry_entries{registry="sessions"}',),
+        resources={'metric.mimo_registry_entries{registry="sessions"}': 1},
         operation="session",
-        rate=1,
         also=('metric.mimo_registry_high_water{registry="sessions"}', "memory.anon", "memory.uss", "memory.pss"),
     ),
+    audit=OVER_HTTP,
+    serve=SERVES_HTTP,
 )
 
 

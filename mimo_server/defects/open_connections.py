@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from mimo_server.app import App
 from mimo_server.defects import Defect, Leak
 from mimo_server.synapse.connections import Connections
@@ -14,14 +16,9 @@ DEFECT = Defect(
         "of connections. The agent has hung up, so its end is gone: one socket per call stays, held by the table."
     ),
     truth=Leak(
-        resources=("fds.socket",),
+        resources={"fds.socket": 1, 'metric.mimo_registry_entries{registry="connections"}': 1},
         operation="call:agent_ping",
-        rate=1,
-        also=(
-            "metric.mimo_connections",
-            'metric.mimo_registry_entries{registry="connections"}',
-            'metric.mimo_registry_high_water{registry="connections"}',
-        ),
+        also=('metric.mimo_registry_high_water{registry="connections"}',),
     ),
 )
 
@@ -29,10 +26,10 @@ DEFECT = Defect(
 class NeverReleased(Connections):
     """Opens as the correct one does, and keeps what it opened."""
 
-    def release(self, number: int) -> None:
+    def release(self, number: Hashable) -> None:
         """The conversation is over, and nobody cares."""
 
 
 def install(app: App) -> None:
     """Replace the policy of release, and the limit that would turn the leak into refusals."""
-    app.connections = NeverReleased(limit=None)
+    app.synapse.connections = NeverReleased(limit=None)
