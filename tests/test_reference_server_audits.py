@@ -1,7 +1,6 @@
-"""Both sides: each defect of the reference server is found when it is on, and nothing is when it is off."""
+"""What audits of the reference server say beside the truths of its defects, which are in test_defect_matrix.py."""
 
 import json
-import subprocess
 from functools import cache
 
 import pytest
@@ -35,30 +34,6 @@ def leaks(document):
     }
 
 
-def truths():
-    listed = subprocess.run(["mimo-server", "defects", "--json"], capture_output=True, text=True, check=True)
-    return {defect["id"]: defect for defect in json.loads(listed.stdout)}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("defect", "resource", "operation"),
-    [
-        ("orphan_child", "processes", "call:skill_echo"),
-        ("open_connections", "fds.socket", "call:agent_ping"),
-        ("growing_registry", 'metric.mimo_registry_entries{registry="interrupts"}', "call:interrupt_check"),
-    ],
-)
-def test_a_defect_is_found_with_its_resource_its_operation_and_its_rate(audit, defect, resource, operation):
-    truth = truths()[defect]["truth"]
-    assert (resource in truth["resources"], truth["operation"]) == (True, operation)
-    found = leaks(audit("--defect", defect, code=1))
-    assert (resource, operation) in found
-    assert found[resource, operation]["rate"]["value"] == pytest.approx(truth["rate"], rel=0.1)
-    others = {name for name, _ in found} - {resource, *truth["also"], "orphans"}
-    assert others == set(), "something else is called a leak"
-
-
 @pytest.mark.slow
 def test_a_child_left_behind_outlives_the_server_and_is_said_to(audit):
     found = leaks(audit("--defect", "orphan_child", code=1))
@@ -72,24 +47,6 @@ def test_the_correct_server_is_clean_and_says_what_it_would_have_seen(audit):
     assert leaks(document) == {}
     counted = [one for one in document["findings"] if one["resource"] in ("fds.socket", "processes", "threads")]
     assert all(one["detectable"]["value"] < 0.1 for one in counted)
-
-
-@pytest.mark.slow
-def test_data_stored_as_text_and_scanned_whole_is_no_leak_but_stored_data_and_a_peak(audit):
-    document = audit(
-        *("--defect", "json_text_scan", "--seed-memories", "500", "--dimensions", "1536"),
-        options=(
-            *("--rounds", "27", "--operations", "2", "--grace", "2s"),
-            *("--tool", "memory_store", "--undo", 'memory_forget={"category": "fact"}'),
-        ),
-        code=0,
-    )
-    by_name = {finding["resource"]: finding for finding in document["findings"]}
-    assert leaks(document) == {}
-    stored = by_name["metric.mimo_memories"]
-    assert (stored["shape"], stored["operation"]) == ("stored", "call:memory_store")
-    assert stored["rate"]["value"] == pytest.approx(1.0, rel=0.1)
-    assert by_name["memory.anon"]["shape"] == "peak"
 
 
 def test_what_a_storing_tool_adds_is_not_called_a_leak_without_knowing_how_to_undo_it(audit):

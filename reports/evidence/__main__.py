@@ -3,9 +3,9 @@
     nox -s evidence -- reports/<date>-line            measure what is missing
     nox -s evidence -- reports/<date>-line clean-3    measure this item only
 
-The folder's name after the date chooses what is measured: `line` or `http`, the modules beside this one. Each item is
-one file `<item>.json` with the command, the commit and the machine; audits that readers may want to look at keep their
-`audit.json` and `report.html` beside it. `figures.json` sums up; the documents quote from there.
+The folder's name after the date chooses what is measured: `line`, `http` or `mimo`, the modules beside this one. Each
+item is one file `<item>.json` with the command, the commit and the machine; audits that readers may want to look at
+keep their `audit.json` and `report.html` beside it. `figures.json` sums up; the documents quote from there.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from pathlib import Path
 
 import line
 import mcp_http
+import mimo
 from measuring import where
 
-SUBJECTS = {"line": line, "http": mcp_http}
+SUBJECTS = {"line": line, "http": mcp_http, "mimo": mimo}
 
 
 def main() -> None:

@@ -146,7 +146,18 @@ ITEMS: dict[str, Callable[[Path], dict[str, object]]] = {
     **{f"defect-{name}": audit("--mcp", "stdio", *METRICS, "--", *MIMO, "--defect", name) for name in LEAKS},
     "defect-json_text_scan": audit(
         *("--mcp", "stdio", *METRICS, "--tool", "memory_store", "--undo", 'memory_forget={"category": "fact"}'),
-        *("--", *MIMO, "--defect", "json_text_scan", "--seed-memories", "500", "--dimensions", "1536"),
+        *(
+            "--",
+            *MIMO,
+            "--defect",
+            "json_text",
+            "--defect",
+            "scan_search",
+            "--seed-memories",
+            "500",
+            "--dimensions",
+            "1536",
+        ),
         keep="json_text_scan",
     ),
     "third-everything": audit(
