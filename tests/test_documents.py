@@ -16,6 +16,11 @@ from leakcheck import cli, config, project
 from leakcheck.detect import levels
 from leakcheck.probes import Setting
 from leakcheck.snapshots import Looker
+from mimo_server.memory import memories, readers
+from mimo_server.procedures import execution
+from mimo_server.skills import process, streams
+from mimo_server.surface import connection, exchange, stdio, websocket
+from mimo_server.synapse import agent, outbox
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = {
@@ -35,6 +40,18 @@ CONTRACTS = {
     ("docs/design.md", "4 MiB"): (levels._LEAST_BYTES, 4 << 20),  # likewise
     ("docs/design.md", "1 KiB"): (levels._SMALL_BYTES, 1024),  # what a clean verdict may leave open
     ("docs/design.md", "64 KiB"): (levels._WORST_CLEAN_BYTES, 65536),  # what it may not
+    ("docs/server.md", "4 MiB"): (
+        {stdio._LONGEST_LINE, exchange.DEFAULT_MAX_REQUEST_BODY_SIZE},
+        {4 << 20},
+    ),
+    ("docs/server.md", "64 KiB"): ({connection._LARGEST_HEAD, websocket._LONGEST_MESSAGE_BYTES}, {64 << 10}),
+    ("docs/server.md", "256 KiB"): ({agent._LONGEST_RESULT, outbox.Outbox()._limit}, {256 << 10}),
+    ("docs/server.md", "1 MiB"): ({streams.LONGEST_LINE, process.MOST_UNSENT}, {1 << 20}),
+    ("docs/server.md", "8 KiB"): (memories._LONGEST_METADATA, 8 << 10),
+    ("docs/server.md", "16 KiB"): (execution.MOST_CONTEXT_BYTES, 16 << 10),
+    ("docs/server.md", "5 s"): (agent.Waits().hello, 5.0),
+    ("docs/server.md", "10 s"): (agent.Waits().write, 10.0),
+    ("docs/server.md", "1 s"): (readers._PATIENCE_S, 1.0),
 }
 
 
@@ -241,7 +258,7 @@ def laid_out():
 def there():
     return {
         path.relative_to(ROOT).as_posix()
-        for package in ("leakcheck", "loadtests", "mimo_server")
+        for package in ("leakcheck", "loadtests", "mimo_server", "reports/evidence")
         for path in (ROOT / package).rglob("*.*")
         if path.suffix in {".py", ".jinja", ".css", ".json"}
         and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
