@@ -4,12 +4,38 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 PROGRAMS = Path(__file__).parent / "programs"
+
+
+def pytest_addoption(parser):
+    """The long matrices run by shares, unless all is asked for."""
+    parser.addoption(
+        "--whole", action="store_true", help="run long matrices whole, not the share that the commit draws"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Keep every n-th test of what is marked `share(n)`, counted in its file; which ones, the commit draws."""
+    if config.getoption("--whole"):
+        return
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=PROGRAMS
+    ).stdout
+    drawn, seen, kept, left = int(head[:8] or "0", 16), Counter(), [], []
+    for item in items:
+        mark = item.get_closest_marker("share")
+        matrix = (item.path, mark.args[0]) if mark else None
+        (kept if mark is None or seen[matrix] % mark.args[0] == drawn % mark.args[0] else left).append(item)
+        seen[matrix] += 1
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,17 +1,15 @@
 """A share of the defect matrix, chosen by the commit: each truth is found when the defect is on, and nothing when off.
 
-The whole matrix is evidence: `nox -s evidence -- reports/<date>-mimo`. Both judge by the same rules.
+`--whole` runs all of it. As evidence: `nox -s evidence -- reports/<date>-mimo`. Both judge by the same rules.
 """
 
 import importlib.util
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARTS = 9
 SHORT = ("--rounds", "16", "--operations", "6", "--grace", "2s")
 """Enough for counts; defects whose truth is of memory fix more rounds themselves."""
 
@@ -34,24 +32,20 @@ truths = _rules()
 DEFECTS = truths.truths()
 
 
-def _share():
-    """Every ninth defect; which ones, the commit draws. Outside of a checkout the first share."""
-    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
-    return list(DEFECTS)[int(head[:8] or "0", 16) % PARTS :: PARTS]
-
-
 def _played(command, monkeypatch):
     monkeypatch.chdir(ROOT)  # where the scenarios are
     return truths.played(command, *(() if "--rounds" in command else SHORT))
 
 
-@pytest.mark.parametrize("name", _share())
+@pytest.mark.share(9)
+@pytest.mark.parametrize("name", DEFECTS)
 def test_the_truth_of_a_defect_is_found_and_nothing_else(name, monkeypatch):
     defect = DEFECTS[name]
     assert truths.wrong(defect, _played(defect["command"], monkeypatch)) == []
 
 
-@pytest.mark.parametrize("name", _share()[:1])
+@pytest.mark.share(8)
+@pytest.mark.parametrize("name", sorted({tuple(truths.without(one)): name for name, one in DEFECTS.items()}.values()))
 def test_the_correct_server_audited_in_the_same_way_is_accused_of_nothing(name, monkeypatch):
     assert truths.accused(_played(truths.without(DEFECTS[name]), monkeypatch)) == []
 

@@ -11,10 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:  # listing the names must not load the server
-    from mimo_server.app import App
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +86,8 @@ class Installable:
     """A defect and how to get it."""
 
     defect: Defect
-    install: Callable[[App], None]
+    install: Callable[[Any], None]
+    """Of an App that is not started; it is not named here, for it knows the settings, which know the defects."""
 
 
 PROFILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -128,7 +126,9 @@ PROFILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Named sets of defects: `fixed` is the correct server, `current` what the audit says of the audited one, `faithful`
-what the audited code really did."""
+what the audited code really did. Of those that contradict each other the later one counts: in `faithful`, desync (one
+process for many calls) replaces orphan_child and stale_rows (one process for each); `--without desync` has these.
+"""
 
 
 def names() -> tuple[str, ...]:
