@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from mimo_server.command import Parser, list_defects, list_settings, listing_parser, server_parser
+from mimo_server.command import Parser, list_defects, list_settings, listing_parser, server_parser, unread
 from mimo_server.errors import SettingsError
 from mimo_server.kinds import FILE
 from mimo_server.options import Chosen, choose
@@ -23,11 +23,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     match words[:1]:
         case ["defects"]:
-            list_defects(as_json=listing_parser("defects").parsed(words[1:])["json"])
+            as_json = listing_parser("defects").parsed(words[1:])["json"]
+            with unread():
+                list_defects(as_json=as_json)
         case ["settings"]:
             parser = listing_parser("settings")
             options = parser.parsed(words[1:])
-            list_settings(_chosen(parser, options), as_json=options["json"])
+            chosen = _chosen(parser, options)
+            with unread():
+                list_settings(chosen, as_json=options["json"])
         case ["skills"]:
             parser = listing_parser("skills")
             _discover(parser, parser.parsed(words[1:])["file"])

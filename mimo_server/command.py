@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -96,6 +98,16 @@ def listing_parser(what: str) -> Parser:
     if what == "settings":
         add_options(parser)
     return parser
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """A list whose reader has seen enough (`| head`) ends there, without a word."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush at the end
 
 
 def list_settings(chosen: Chosen, *, as_json: bool) -> None:

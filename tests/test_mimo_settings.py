@@ -512,3 +512,13 @@ def test_skills_writes_the_tools_of_each_skill_into_the_catalog(here):
     done = run("skills", "catalog.json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "catalog.json is no JSON" in done.stderr
+
+
+@pytest.mark.parametrize("listing", ["defects", "settings"])
+def test_a_list_whose_reader_has_seen_enough_ends_without_a_word(listing):
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "mimo_server", listing], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()  # before the first line
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
