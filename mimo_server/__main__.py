@@ -79,9 +79,12 @@ def _discover(parser: Parser, file: str) -> None:
     except ValueError as error:
         parser.error(str(error))
     with _ready(parser):
+        from mimo_server.skills import catalog_file  # noqa: PLC0415
         from mimo_server.skills.discover import discover  # noqa: PLC0415
 
         asyncio.run(discover(path))
+        for name, skill in catalog_file.read(path).items():
+            sys.stdout.write(f"{name}: {', '.join(tool.name for tool in skill.tools) or 'no tools'}\n")
 
 
 @contextmanager
