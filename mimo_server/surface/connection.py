@@ -109,6 +109,8 @@ class Connection(HttpToolsProtocol):
             raise _RefusedError
         if self.parser.get_http_version() not in _VERSIONS:
             raise _RefusedError
+        # RFC 9110, 5.5: blanks around a value are none of it; httptools leaves those behind it.
+        self.headers[:] = [(name, value.strip(b" \t")) for name, value in self.headers]
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self.headers = []  # of trailers, which go nowhere

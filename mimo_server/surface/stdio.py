@@ -209,8 +209,25 @@ class _Source:
             self._reader, self._transport = await reading(self._file, longest_line=_LONGEST_LINE)
 
     async def readline(self) -> bytes:
-        """b"" is the end. Raises ValueError for a line above the limit."""
-        return await self._reader.readline() if self._reader else self._file.readline()
+        """b"" is the end. Raises ValueError for a line above the limit, when all of it has passed.
+
+        asyncio's own readline would give the rest of it for further lines, of which one may be a message.
+        """
+        if self._reader is None:
+            return self._file.readline()
+        long = False
+        while True:
+            try:
+                line = await self._reader.readuntil()
+            except asyncio.IncompleteReadError as error:
+                line = error.partial
+            except asyncio.LimitOverrunError as error:
+                long = True
+                await self._reader.readexactly(error.consumed)
+                continue
+            if long:
+                raise ValueError(_LONGEST_LINE)
+            return line
 
     def close(self) -> None:
         if self._reader:

@@ -21,8 +21,8 @@ from pydantic_core import from_json
 
 from mimo_server.supervision.registry import Registry
 
-_LARGE_NUMBER = re.compile(rb"[eE]\+?0*[1-9]\d\d|\d{309}")
-"""What may be beyond a float64 (1.8e308); only then is a message looked at once more."""
+_LARGE_NUMBER = re.compile(rb"[eE]\+?0*[1-9]\d\d|\d{200}")
+"""What may be beyond a float64 (1.8e308), also 210 digits and e99; only then is a message looked at once more."""
 _LONGEST_ID = 256
 _MOST_COMMAS = 250_000
 """In all of a message, hence about so many values. A million in one array cost 0.2 s of everybody's time, as each
