@@ -221,7 +221,7 @@ def test_every_nox_session_and_evidence_item_named_in_a_document_exists():
 
 def evidence_items():
     """The items of all subjects; asked in a process of its own, for the scripts are no package."""
-    code = "import json, line, mcp_http; print(json.dumps([*line.ITEMS, *mcp_http.ITEMS]))"
+    code = "import json, line, mcp_http, mimo; print(json.dumps([*line.ITEMS, *mcp_http.ITEMS, *mimo.ITEMS]))"
     asked = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT / "reports" / "evidence", capture_output=True, text=True, check=True
     )

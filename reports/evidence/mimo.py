@@ -130,11 +130,34 @@ def figures(folder: Path) -> dict[str, object]:
     clean = [one for name, one in found.items() if name.startswith("off-")]
     summed["off"] = {"audits": len(clean), "right": sum(one["right"] for one in clean)}
     summed["off"]["verdicts"] = dict(Counter(one["verdict"] for one in clean))
-    for name in ("content", "calls", "processes", "conformance"):
+    for name in ("processes", "conformance"):
         if name in found:
-            summed[name] = found[name].get("result")
+            summed[name] = found[name]["result"]
+    if "content" in found:
+        result = found["content"]["result"]
+        summed["content"] = {**result, "above_the_floor_count": len(result["above_the_floor"])}
+    if "calls" in found:
+        summed["calls"] = _costs(found["calls"]["result"])
     _write_table(folder, found)
     return summed
+
+
+def _costs(rows: list[dict]) -> dict[str, object]:
+    """CPU time of one call of the cheapest tool, in each era, over that of others; and what the other tools cost."""
+    eras, costs = {"2026-07-28": "modern", "2025-11-25": "legacy"}, {}
+    for row in rows:
+        if row["server"] != "mimo":
+            continue
+        name = f"{row['tool']}_{eras.get(row['era'], row['era'])}"
+        costs[name] = {
+            "cpu_us_per_call": row["cpu_us_per_call"],
+            "over_bare": row["ratio_to_bare"]["median"],
+            "over_sdk_best": row["ratio_to_sdk_best"]["median"],
+            "over_sdk_of_its_era": row["ratio_to_sdk_best_of_era"]["median"],
+            "over_sdk_of_its_era_least": row["ratio_to_sdk_best_of_era"]["min"],
+            "over_sdk_of_its_era_most": row["ratio_to_sdk_best_of_era"]["max"],
+        }
+    return costs
 
 
 def _write_table(folder: Path, found: dict[str, dict]) -> None:
