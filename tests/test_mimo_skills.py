@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 import pytest
+import uvloop
 
 from mimo_server.errors import (
     InvalidError,
@@ -31,6 +32,7 @@ from mimo_server.errors import (
 )
 from mimo_server.skills import catalog_file
 from mimo_server.skills.catalog import Catalog, bundled
+from mimo_server.skills.client import Counts, SkillClient
 from mimo_server.skills.discover import discover, discovered
 from mimo_server.skills.skill import Limits, Processes, Skill, Tool
 from mimo_server.skills.strays import MARK
@@ -788,3 +790,24 @@ async def test_a_skill_that_cannot_be_asked_leaves_the_file_as_it_is(tmp_path: P
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == [path.name]  # noqa: PTH208
     assert psutil.Process().children(recursive=True) == []
+
+
+def test_a_start_that_is_cancelled_at_any_moment_leaves_no_process_and_ends():
+    """On the event loop of the server: uvloop forgets pipes that are being connected."""
+
+    async def scenario():
+        for number in range(40):
+            client = SkillClient(
+                bundled()["skill"], events=Events(), counts=Counts(), grace_seconds=1.0, lost=lambda *_: None
+            )
+            starting = asyncio.create_task(client.start())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(starting, number / 1000)
+            async with asyncio.timeout(20):
+                await client.close()
+            assert not client.process.owner.alive
+        assert psutil.Process().children() == []
+        assert len(asyncio.all_tasks()) == 1
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())

@@ -50,8 +50,8 @@ class WrongAnswer:
 METRICS = ("--metrics", "http://127.0.0.1:{port}/metrics")
 OVER_STDIO = ("--mcp", "stdio", *METRICS)
 OVER_HTTP = ("--mcp", "http://127.0.0.1:{port}/mcp", "--skip", "abandon", *METRICS)
-ONE_SKILL_TOOL = (*OVER_STDIO, "--skip", "call:skill_delay")
-"""The other tool of the bundled skill would do the same to the server, and share the blame."""
+ONE_SKILL_TOOL = (*OVER_STDIO, "--skip", "call:skill_delay", "--skip", "cancel")
+"""The other tool of the bundled skill, and cancelled calls of this one, do the same and would share the blame."""
 SERVES_STDIO = ("--metrics-port", "{port}")
 SERVES_HTTP = ("--http", "127.0.0.1:{port}")
 

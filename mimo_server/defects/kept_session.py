@@ -26,7 +26,13 @@ DEFECT = Defect(
     truth=Leak(
         resources={'metric.mimo_registry_entries{registry="sessions"}': 1},
         operation="session",
-        also=('metric.mimo_registry_high_water{registry="sessions"}', "memory.anon", "memory.uss", "memory.pss"),
+        also=(
+            "metric.mimo_tasks",
+            'metric.mimo_registry_high_water{registry="sessions"}',
+            "memory.anon",
+            "memory.uss",
+            "memory.pss",
+        ),
     ),
     audit=OVER_HTTP,
     serve=SERVES_HTTP,

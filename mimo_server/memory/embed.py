@@ -14,9 +14,9 @@ import numpy as np
 from numpy import fft  # numpy loads it with its first use, when there may be no descriptor left
 from numpy.typing import NDArray
 
-from mimo_server.memory.ending import finished
 from mimo_server.memory.record import Vectors
 from mimo_server.memory.vectors import unit
+from mimo_server.supervision.ending import finished
 from mimo_server.supervision.registry import Bound
 
 _WORD = re.compile(r"\w+")

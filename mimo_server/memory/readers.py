@@ -11,8 +11,8 @@ from typing import Self, TypeVar
 
 from mimo_server.errors import StoreError
 from mimo_server.memory.admission import Admission
-from mimo_server.memory.ending import finished
 from mimo_server.memory.reader import Reader
+from mimo_server.supervision.ending import finished
 from mimo_server.supervision.registry import Bound
 
 Answer = TypeVar("Answer")

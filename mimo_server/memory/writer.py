@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from mimo_server.errors import LimitError, StoreError
-from mimo_server.memory.ending import finished
 from mimo_server.memory.record import Change
 from mimo_server.memory.store import MemoryStore
+from mimo_server.supervision.ending import finished
 from mimo_server.supervision.registry import Bound
 
 _GROUP = 64

@@ -18,6 +18,7 @@ from mimo_server.errors import LimitError, SettingsError, SkillEndedError, Skill
 from mimo_server.skills.skill import Skill
 from mimo_server.skills.strays import MARK, kill_strays
 from mimo_server.skills.streams import LONGEST_LINE, Lines, Pipe, Tail
+from mimo_server.supervision.ending import finished
 from mimo_server.supervision.owner import Owner
 
 MOST_UNSENT = 1 << 20
@@ -91,7 +92,9 @@ class SkillProcess:
                 "check its command and cwd in the catalog, and the limits of the server's user"
             ) from error
         try:
-            await self._connect()
+            # To its end, also when cancelled: uvloop (0.23) closes a pipe in mid-connection without a connection_lost,
+            # and for that `release` would wait for ever.
+            await finished(asyncio.create_task(self._connect()))
             await self._running
         except BaseException:
             await self.close()
