@@ -272,6 +272,9 @@ class SkillProcess:
     async def release(self) -> None:
         """What `close` does, once."""
         self._lost = None
+        if not hasattr(self, "_reaper"):  # cancelled before it was started
+            self._end()
+            return
         if self._gone.is_set():
             return
         self._stdin.shut()
