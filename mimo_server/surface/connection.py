@@ -103,14 +103,20 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """RFC 9110, 5.5: blanks around a value are none of it; httptools leaves those behind it."""
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    @override
     def on_headers_complete(self) -> None:
         if self._head_size > _LARGEST_HEAD and self._head() > _LARGEST_HEAD:  # the first also counts the body's begin
             self._refuse(_LARGE)
             raise _RefusedError
         if self.parser.get_http_version() not in _VERSIONS:
             raise _RefusedError
-        # RFC 9110, 5.5: blanks around a value are none of it; httptools leaves those behind it.
-        self.headers[:] = [(name, value.strip(b" \t")) for name, value in self.headers]
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self.headers = []  # of trailers, which go nowhere
@@ -130,9 +136,12 @@ class Connection(HttpToolsProtocol):
 
     @override
     def on_response_complete(self) -> None:
+        """Await the next request: no other waits behind this one, and our deadline stands for uvicorn's timer."""
         self._silent = True
         self._due = self.loop.time() + self.read_seconds
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     @override
     def send_400_response(self, msg: str) -> None:

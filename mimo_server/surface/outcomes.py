@@ -38,17 +38,23 @@ def _note(ctx: ServerRequestContext[Any, Any], refusals: Refusals, *, refused: b
     if ctx.request_id is None:  # a notification has no answer
         return
     if isinstance(ctx.request, Request):
-        ctx.request.state.refused = refused
-        ctx.request.state.initialized = ctx.method == "initialize" and not refused
+        state = ctx.request.scope.setdefault("state", {})  # of Request.state, without its two objects
+        state["refused"] = refused
+        state["initialized"] = ctx.method == "initialize" and not refused
     elif refused:
         refusals.note(ctx.method)
 
 
 def was_refused(scope: Scope) -> bool:
     """Whether the request of this scope reached the SDK's server and was answered with an error there."""
-    return bool(getattr(Request(scope).state, "refused", False))
+    return bool(scope.get("state", {}).get("refused", False))
+
+
+def mark_refused(scope: Scope) -> None:
+    """Remember it of a request that is refused before the SDK's server sees it, though its status says nothing."""
+    scope.setdefault("state", {})["refused"] = True
 
 
 def was_initialized(scope: Scope) -> bool:
     """Whether the request of this scope was an `initialize` that succeeded."""
-    return bool(getattr(Request(scope).state, "initialized", False))
+    return bool(scope.get("state", {}).get("initialized", False))

@@ -102,7 +102,7 @@ class Sessions(StreamableHTTPSessionManager):
         # A session that ends while a request waits to be taken in: the SDK answers that with 500, and then tries to
         # tell the session of it, which is closed.
         with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError):
-            await self.handle_request(scope, receive, send)
+            await self._handle_request(scope, receive, send)  # without its bound on bodies: exchange.py has one
 
     def end_streams(self) -> None:
         """End the event streams (GET) of all sessions, which would otherwise never end by themselves."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self.scope = anyio.CancelScope()
+        self.scope: anyio.CancelScope | None = None
 
 
 class Interrupts:
@@ -58,8 +59,9 @@ class Interrupts:
         The block is cancelled where it waits, again and again until it ends. An interrupt that was accepted is never
         answered with a result, however fast the work was.
         """
-        if seconds is not None:
-            interrupt.scope.deadline = anyio.current_time() + seconds
+        interrupt.scope = anyio.CancelScope(deadline=math.inf if seconds is None else anyio.current_time() + seconds)
+        if interrupt.reason is not None:
+            interrupt.scope.cancel()
         try:
             with interrupt.scope as scope:
                 yield
@@ -94,7 +96,8 @@ class Interrupts:
             return False
         if interrupt.reason is None:
             interrupt.reason = reason
-            interrupt.scope.cancel()
+            if interrupt.scope is not None:
+                interrupt.scope.cancel()
         return True
 
     def check(self, ref: Hashable) -> str | None:
