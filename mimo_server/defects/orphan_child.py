@@ -33,7 +33,7 @@ DEFECT = Defect(
     truth=Leak(
         resources={"processes": 1},
         operation="call:skill_echo",
-        also=("threads", "fds.pipe", "fds.file", "memory.uss", "memory.pss", "memory.anon"),
+        also=("orphans", "threads", "fds.pipe", "fds.file", "memory.uss", "memory.pss", "memory.anon"),
     ),
     audit=ONE_SKILL_TOOL,
 )
