@@ -31,6 +31,8 @@ from leakcheck.model.finding import Shape
 from mimo_server.defects import PROFILES, Leak, LookAlike, WrongAnswer, defects, names, rate_keys
 from mimo_server.skills import echo
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-P", "-m", "mimo_server"]
 SERVER = [*COMMAND, "--http", "127.0.0.1:0", "--read-timeout", "120s"]  # idle connections of tests must not be lost
 ROOT = Path(__file__).parents[1]
@@ -281,6 +283,7 @@ def still(growth, truth, times):
     )
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", of_kind(Leak))
 def test_a_leak_grows_by_its_stated_rate_with_each_operation(tmp_path, name):
     truth = TRUTHS[name]
@@ -289,6 +292,7 @@ def test_a_leak_grows_by_its_stated_rate_with_each_operation(tmp_path, name):
         wait_until(lambda: near(growth(), truth, times_of(truth)))
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("name", of_kind(Leak))
 def test_nothing_of_a_leak_is_seen_without_it(correct, name):
     truth = TRUTHS[name]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCENARIOS = Path(find_spec("loadtests").origin).parent / "scenarios"
 NAMES = ("agents", "embeddings", "headers", "memories", "procedures", "skills", "tools")
 EVIDENCE = Path(__file__).parents[1] / "reports" / "evidence" / "content.py"

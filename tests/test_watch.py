@@ -114,6 +114,7 @@ def test_a_python_process_that_forgets_files_leaks_them_at_its_rate_by_time(leak
     assert "LEAK  open files" in done.stdout
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     "command",
     [
@@ -144,6 +145,7 @@ def test_a_process_that_gives_everything_back_is_not_accused(leakcheck, tmp_path
     assert {one.phase for one in audit.rounds} == {Phase.WARM_UP, Phase.QUIET}
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_the_normal_end_of_a_watch_and_a_second_one_changes_nothing(tmp_path, programs, number):
     with (
