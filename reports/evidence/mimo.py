@@ -69,7 +69,7 @@ def _tested(file: str, python: str = sys.executable) -> dict[str, object]:
     """Run a test file as an installed user would, and count what it says."""
     with tempfile.TemporaryDirectory() as temporary:
         report = Path(temporary) / "report.xml"
-        subprocess.run([python, "-P", "-m", "pytest", "-q", file, f"--junitxml={report}"], check=False)
+        subprocess.run([python, "-P", "-m", "pytest", "-q", "--whole", file, f"--junitxml={report}"], check=False)
         cases = list(ET.parse(report).iter("testcase"))
     bad = ("failure", "error", "skipped")
     passed = [case.get("name") for case in cases if not any(case.find(one) is not None for one in bad)]
