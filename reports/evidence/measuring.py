@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -76,4 +77,7 @@ def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str
 
 def without_paths(text: str, temporary: str) -> str:
     """Take this machine's folders out: they say nothing to a reader elsewhere."""
-    return text.replace(temporary, "TMP").replace(str(Path.cwd()), ".")
+    known = {temporary: "TMP", str(Path.cwd()): ".", sys.prefix: "VENV", sys.base_prefix: "PYTHON"}
+    for path, name in known.items():
+        text = text.replace(path, name)
+    return text
