@@ -485,7 +485,7 @@ def test_who_is_too_fast_is_told_and_in_the_end_closed(running):
 
 
 def test_a_peer_that_reads_nothing_is_bounded_and_dropped_and_disturbs_nobody():
-    with Running(waits=Waits(write=1.0)).live() as running, running.agent("b") as other:
+    with Running(waits=Waits(write=3.0)).live() as running, running.agent("b") as other:
         assert asked(other, type="ping") == {"type": "pong"}
         before, begun = running.standing(), time.monotonic()
         slow = running.connect(sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)])
@@ -500,7 +500,7 @@ def test_a_peer_that_reads_nothing_is_bounded_and_dropped_and_disturbs_nobody():
             assert hear(other)["type"] == "result"
             delays.append(time.monotonic() - sent)
             assert running.bound("queries").size <= 9
-            assert time.monotonic() - begun < 10
+            assert time.monotonic() - begun < 20
             time.sleep(0.04)  # half of the rate that `other` may have
         assert len(delays) > 5
         assert sorted(delays)[len(delays) // 2] < 0.5

@@ -10,7 +10,7 @@ SHORT = ("--rounds", "20", "--operations", "3", *UNSURE)
 URLS = ("--mcp", "http://127.0.0.1:{port}/mcp", "--metrics", "http://127.0.0.1:{port}/metrics")
 SERVER = ("--", "mimo-server", "--http", "127.0.0.1:{port}", "--session-idle")
 
-pytestmark = [pytest.mark.slow, pytest.mark.share(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.share(4)]
 
 
 @pytest.fixture
