@@ -37,14 +37,14 @@ def _played(command, monkeypatch):
     return truths.played(command, *(() if "--rounds" in command else SHORT))
 
 
-@pytest.mark.share(13)
+@pytest.mark.share(26)
 @pytest.mark.parametrize("name", DEFECTS)
 def test_the_truth_of_a_defect_is_found_and_nothing_else(name, monkeypatch):
     defect = DEFECTS[name]
     assert truths.wrong(defect, _played(defect["command"], monkeypatch)) == []
 
 
-@pytest.mark.share(16)
+@pytest.mark.share(48)
 @pytest.mark.parametrize("name", sorted({tuple(truths.without(one)): name for name, one in DEFECTS.items()}.values()))
 def test_the_correct_server_audited_in_the_same_way_is_accused_of_nothing(name, monkeypatch):
     assert truths.accused(_played(truths.without(DEFECTS[name]), monkeypatch)) == []

@@ -40,6 +40,7 @@ def test_every_row_has_its_figures_and_its_ratios_to_the_others(calls):
     assert best["ratio_to_sdk_best"] == {"median": 1.0, "min": 1.0, "max": 1.0}
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("server", ["bare", "sdk_low"])
 def test_an_answer_that_is_not_the_one_expected_ends_the_measurement(calls, server):
     row = next(row for row in calls.ROWS if row.server == server)

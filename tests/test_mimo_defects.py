@@ -283,7 +283,7 @@ def still(growth, truth, times):
     )
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(5)
 @pytest.mark.parametrize("name", of_kind(Leak))
 def test_a_leak_grows_by_its_stated_rate_with_each_operation(tmp_path, name):
     truth = TRUTHS[name]
@@ -292,7 +292,7 @@ def test_a_leak_grows_by_its_stated_rate_with_each_operation(tmp_path, name):
         wait_until(lambda: near(growth(), truth, times_of(truth)))
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(5)
 @pytest.mark.parametrize("name", of_kind(Leak))
 def test_nothing_of_a_leak_is_seen_without_it(correct, name):
     truth = TRUTHS[name]

@@ -209,6 +209,7 @@ ROWS = (
 )
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.row)
 @awaited
 async def test_a_hostile_skill_gets_its_answer_and_leaves_nothing(row: Row) -> None:

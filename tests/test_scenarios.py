@@ -176,6 +176,7 @@ def rights(mimo, tmp_path_factory):
         yield load
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scenario_passes_and_leaves_the_server_as_it_found_it(rights, mimo, name):
     before = left(mimo)
