@@ -11,6 +11,7 @@ from leakcheck import __version__, abandoning, conduct, confirming
 from leakcheck.drivers import Driver, Opened
 from leakcheck.endings import STOP
 from leakcheck.errors import TargetDied, TargetError
+from leakcheck.looks import Looks, is_clear
 from leakcheck.model.audit import SCHEMA
 from leakcheck.model.event import Copy, Ended, Event, Left, Planned, Ready, TargetInfo, Warned
 from leakcheck.model.kinds import without_era
@@ -20,7 +21,7 @@ from leakcheck.rounds import Rounds
 from leakcheck.schedule import Schedule, Step, pilot
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
-from leakcheck.verdicts import suspected
+from leakcheck.verdicts import Standing, standing
 
 _COPIES_SHARE = 0.25
 """Of the budget, for starting and ending further copies of the server."""
@@ -85,6 +86,7 @@ def _run(parts: Parts, experiment: Experiment) -> None:
     except KeyboardInterrupt:
         how = "interrupted"
     finally:
+        experiment.let_go()
         parts.driver.close()
     if experiment.is_open and how == "finished":
         experiment.stop()
@@ -131,8 +133,7 @@ class Experiment:
         until = self._plan.budget_seconds * (1 - _COPIES_SHARE if has_copies else 1.0)
         if abandonment is not None:
             until = max(_LEAST_FOR_ROUNDS * self._plan.budget_seconds, until - abandonment.seconds * len(self._apart))
-        suspects = self._judged_rounds(until)
-        self._confirm(suspects, until)
+        self._judged_rounds(until)
         if abandonment is not None:
             for kind in self._apart:
                 self._take_all(abandonment.steps(kind))
@@ -144,8 +145,12 @@ class Experiment:
         known = costs(self._kinds, self._rounds.played, self._rounds.floors).seconds_per_operation
         return max((cost for kind, cost in known.items() if without_era(kind) == "session"), default=0.0)
 
-    def _judged_rounds(self, until: float) -> tuple[str, ...]:
-        """Play the scheduled rounds while there is time for one more; return who is suspected by the end of them."""
+    def _judged_rounds(self, until: float) -> None:
+        """Play the scheduled rounds while there is time for one more, and prove what leaks by the end of them.
+
+        Where the plan fixes no number of rounds, it looks at the verdicts now and then: a leak that is proven early
+        ends the rounds, if nothing else is open or half the time is over; and so does a server that is clear by then.
+        """
         schedule = Schedule(
             self._kinds,
             until - self._looker.elapsed(),
@@ -153,36 +158,57 @@ class Experiment:
             operations=self._plan.operations,
             seed=self._plan.seed,
         )
-        floors = self._rounds.floors
-        ask_at = until * (1 - confirming.SHARE)
-        while step := schedule.next(costs(self._kinds, self._rounds.played, floors), until - self._looker.elapsed()):
-            if self._plan.rounds is None:
-                if self._looker.elapsed() > ask_at:
-                    if suspects := self._suspects():
-                        return suspects
-                    ask_at = until
-                if self._looker.elapsed() + round_seconds(floors) > until:
-                    return ()
+        floors, looks = self._rounds.floors, Looks(is_fixed=self._plan.rounds is not None)
+        last = until * (1 - confirming.SHARE)
+        while step := schedule.next(costs(self._kinds, self._rounds.played, floors), last - self._looker.elapsed()):
+            if self._plan.rounds is None and self._looker.elapsed() + round_seconds(floors) > last:
+                break
             self._take_all([step])
             if self._stopped_early:
-                return ()
-        return self._suspects()
+                return
+            if looks.is_due(floors, is_half_over=self._looker.elapsed() >= until / 2):
+                if self._is_over(until):
+                    return
+                looks.looked(floors)
+        now = self._standing()
+        if now.leaks or now.timed:
+            self._prove(now, until)
+        elif self._plan.rounds is None:
+            self._take_all(confirming.more(self._kinds, floors, lambda: until - self._looker.elapsed()))
 
-    def _suspects(self) -> tuple[str, ...]:
-        return () if self._ready is None else suspected(self._plan, self._ready, self._rounds.floors)
+    def _standing(self) -> Standing:
+        if self._ready is None:
+            raise RuntimeError("nothing was opened")
+        return standing(self._plan, self._ready, self._rounds.floors)
 
-    def _confirm(self, suspects: tuple[str, ...], until: float) -> None:
-        """Play each suspect alone, and all but them, in turn; nothing where there is only one kind to suspect."""
-        if not suspects or len(self._kinds) < 2:
-            return
-        played = 0
-        while played < (confirming.CYCLES if self._plan.rounds else confirming.FEWEST_CYCLES) or (
-            self._plan.rounds is None and self._looker.elapsed() < until
-        ):
-            self._take_all(confirming.cycle(suspects, self._kinds, self._rounds.floors))
-            played += 1
+    def _is_over(self, until: float) -> bool:
+        """Look at the verdicts so far, prove what leaks, and say whether enough is known."""
+        now, is_half_over = self._standing(), self._looker.elapsed() >= until / 2
+        if not now.leaks:
+            return is_half_over and not now.timed and not now.undecided and is_clear(self._kinds, self._rounds.floors)
+        self._prove(now, until)
+        now = self._standing()
+        return bool(now.leaks) and (self._looker.elapsed() >= until / 2 or not (now.undecided or now.timed))
+
+    def _prove(self, now: Standing, until: float) -> None:
+        """Play fresh rounds, of each suspect alone and of all but them, and then nothing: what goes on, what returns?
+
+        Time is the only thing that shows growth by time, so then there is no quiet after them.
+        """
+        cycles = confirming.CYCLES if self._plan.rounds else confirming.FEWEST_CYCLES
+        for _ in range(cycles):
+            self._take_all(confirming.cycle(now.suspects, self._kinds, self._rounds.floors))
             if self._stopped_early:
                 return
+        if now.leaks:
+            self._take_idle(until)
+
+    def _take_idle(self, until: float) -> None:
+        """Play nothing, for longer while something still comes back and there is time."""
+        begun = self._looker.elapsed()
+        until = max(until, begun + confirming.SHORTEST_IDLE)
+        for step in confirming.idle(self._rounds.floors, lambda: self._looker.elapsed() - begun, until - begun):
+            self._rounds.take(step)
 
     def _take_all(self, steps: Iterable[Step]) -> None:
         """Take rounds one after the other, until a limit comes near."""
@@ -203,6 +229,10 @@ class Experiment:
                 self._write(copy)
         except TargetError as error:
             self._write(Warned(message=str(error)))
+
+    def let_go(self) -> None:
+        """Close what the probes opened in the target: an inspector that is spoken to keeps Node from ending."""
+        self._looker.close()
 
     def stop(self) -> None:
         """End the target as its owner would, and note what outlives it."""

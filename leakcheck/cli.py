@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from leakcheck import __version__, composition, config, inspection, project, results, store, watch_config
+from leakcheck import __version__, composition, config, inspection, project, results, selftest, store, watch_config
 from leakcheck.audit import closing
 from leakcheck.credentials import Secrets
 from leakcheck.drivers.ports import free_port
@@ -197,6 +197,16 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
             metavar="TOOL[=JSON]", help="Call TOOL after each round, to delete what it stored.", show_default=False
         ),
     ] = None,
+    outside: Annotated[
+        bool | None,
+        typer.Option("--outside", help="Put no agent inside Python and Node processes of COMMAND.", show_default=False),
+    ] = None,
+    inside: Annotated[
+        bool | None,
+        typer.Option(
+            "--inside", help="With --pid: put an agent inside it (Python 3.14 and later).", show_default=False
+        ),
+    ] = None,
     header: Annotated[
         list[str] | None,
         typer.Option(
@@ -283,6 +293,8 @@ def audit_command(  # noqa: PLR0913 - each option of the command line is one par
         allow_destructive=allow_destructive,
         arguments=tuple(arguments or ()),
         undo=tuple(undo or ()),
+        inside=inside,
+        outside=outside,
         header=tuple(header or ()),
         env=tuple(env or ()),
         cwd=cwd,
@@ -406,6 +418,16 @@ def compare_command(
 ) -> None:
     """Print the verdicts of two audits side by side."""
     side_by_side(results.load(left)[1], results.load(right)[1], open_console())
+
+
+@app.command("selftest", help=selftest.HELP, short_help="Plant known leaks here, and show what is found.")
+def selftest_command(
+    *,
+    only: Annotated[list[str] | None, typer.Option(metavar="NAME", help=selftest.ONLY_HELP, show_default=False)] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Carry out `leakcheck selftest`."""
+    raise typer.Exit(selftest.selftest(tuple(only or ()), json))
 
 
 @app.command("probes", help=_PROBES_HELP, short_help="List what can be read, and what that costs.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,14 +25,14 @@ from leakcheck.model.event import Event, Floor
 from leakcheck.model.moment import Moment
 from leakcheck.model.plan import AuditPlan, DriverKind
 from leakcheck.options import filled
-from leakcheck.probes import Setting
+from leakcheck.probes import Setting, node
 from leakcheck.render.live import Narrator
 from leakcheck.render.terminal import open_console
 from leakcheck.render.watch import WatchView
 from leakcheck.schedule import PILOT_ROUNDS
 from leakcheck.serving import Serving
 from leakcheck.snapshots import Looker
-from leakcheck.targets import Target
+from leakcheck.targets import Target, reaching
 from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
 from leakcheck.thinning import thinned_events
@@ -67,18 +68,17 @@ def carry_out(setup: config.Setup, secrets: Secrets, journal: store.Journal, int
     rounds = None if setup.plan.rounds is None else setup.plan.rounds + PILOT_ROUNDS
     with ExitStack() as stack:
         stack.callback(interruptible.ignore)
-        temporary = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True))
-        )
+        targets = _Targets(setup, secrets, _folder(stack), _folder(stack) if setup.plan.inside else None)
         narrator = stack.enter_context(Narrator(open_console(stderr=True)))
-        run(_parts(setup, secrets, temporary, lambda event: narrator.event(journal.write(event), rounds)))
+        run(_parts(setup, secrets, targets, lambda event: narrator.event(journal.write(event), rounds)))
 
 
 class _Targets:
     """How the targets of one plan are started, and looked at."""
 
-    def __init__(self, setup: config.Setup, secrets: Secrets, temporary: Path) -> None:
-        self._setup, self._secrets, self._temporary = setup, secrets, temporary
+    def __init__(self, setup: config.Setup, secrets: Secrets, temporary: Path, agents: Path | None) -> None:
+        """`temporary`: the target's own; `agents`: for the sockets of the agents inside it."""
+        self._setup, self._secrets, self._temporary, self._agents = setup, secrets, temporary, agents
         self.plan = setup.filled()
 
     def spawn(self, command: Sequence[str], environment: Mapping[str, str], log: str) -> Target:
@@ -97,7 +97,11 @@ class _Targets:
         """Make the target of the plan."""
         if self.plan.command is None:
             return Running(self.plan.pid or 0, self._secrets)
-        return self.spawn(self.plan.command, {}, store.LOG)
+        existing = {**os.environ, **self._setup.environment}
+        inside = {}
+        if self._agents is not None:
+            inside = {**reaching.environment(self._agents, existing), **node.environment(existing)}
+        return self.spawn(self.plan.command, inside, store.LOG)
 
     def looker(self, target: Target) -> Looker:
         """Make the probes for a target."""
@@ -107,12 +111,19 @@ class _Targets:
                 headers=self._setup.headers,
                 temporary=str(self._temporary) if self.plan.command else None,
                 parent=target.reaper_pid if isinstance(target, Spawned) else None,
+                agents=None if self._agents is None else str(self._agents),
+                inside=self.plan.inside,
             )
         )
 
 
-def _parts(setup: config.Setup, secrets: Secrets, temporary: Path, write: Callable[[Event], None]) -> Parts:
-    targets = _Targets(setup, secrets, temporary)
+def _folder(stack: ExitStack) -> Path:
+    """Make a folder for this user alone, that is gone when the stack is left."""
+    made = tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True)
+    return Path(stack.enter_context(made))
+
+
+def _parts(setup: config.Setup, secrets: Secrets, targets: _Targets, write: Callable[[Event], None]) -> Parts:
     plan = targets.plan
 
     def start_copy(*, through: tuple[str, ...], environment: Mapping[str, str]) -> Target:
@@ -141,10 +152,7 @@ def watch_over(setup: WatchSetup, secrets: Secrets, journal: store.Journal, inte
     """Watch the target; what is told on the screen and over HTTP is in the journal or may be lost with it."""
     with ExitStack() as stack:
         stack.callback(interruptible.ignore)
-        temporary = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True))
-        )
-        targets = _Targets(setup.setup, secrets, temporary)
+        targets = _Targets(setup.setup, secrets, _folder(stack), None)
         console = open_console(stderr=True)
         serving = stack.enter_context(Serving(*setup.address)) if setup.address else None
         if serving is not None:

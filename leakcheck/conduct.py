@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 import psutil
@@ -16,6 +17,9 @@ from leakcheck.model.event import Ended, Floor, Phase, Planned
 from leakcheck.model.kinds import without_era
 
 _JUDGED = (Phase.MAIN, Phase.QUIET)
+_RESTLESS = 0.25
+"""Of the judged floors."""
+_LATE_SECONDS = 1.0
 _BUSY = 0.9
 """Of a core: a load that used this much was as fast as it can be, and nobody knows whether the server was."""
 
@@ -54,6 +58,29 @@ def fell_behind(floors: Sequence[Floor]) -> bool:
     """Whether so much of the planned load was not played, or failed, that no clean verdict can rest on it."""
     worst = _worst(floors)
     return worst is not None and worst.share < KEPT_UP
+
+
+def troubles(floors: Sequence[Floor]) -> tuple[str, ...]:
+    """Say what went wrong with the audit itself, so that a weak leak of it is taken back."""
+    judged = [floor for floor in floors if floor.phase in _JUDGED]
+    found = []
+    restless = sum(1 for floor in judged if not floor.settled)
+    if judged and restless > _RESTLESS * len(judged):
+        found.append(f"{restless} of {len(judged)} floors did not settle")
+    if restarts := sum(1 for before, after in pairwise(floors) if _root(before) != _root(after)):
+        found.append(f"the target's first process was replaced {restarts} times")
+    late = sum(1 for floor in judged if floor.snapshot.cost_seconds > _LATE_SECONDS)
+    if judged and late > _RESTLESS * len(judged):
+        found.append(f"{late} of {len(judged)} looks took longer than {_LATE_SECONDS:g} s")
+    worst = _worst(floors)
+    if worst is not None and worst.share < KEPT_UP:
+        found.append(f"of {worst.kind}, {worst.done - worst.failed:,} of {worst.planned:,} planned were played well")
+    return tuple(found)
+
+
+def _root(floor: Floor) -> tuple[int, int] | None:
+    processes = floor.snapshot.processes
+    return processes[0].process.identity if processes else None
 
 
 def warnings(floors: Sequence[Floor], ended: Ended | None) -> tuple[str, ...]:

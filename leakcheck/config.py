@@ -71,6 +71,7 @@ def plan(options: Options, port: int, directory: Path) -> Setup:
         header_names=tuple(headers),
         environment_names=tuple(environment),
         cwd=options.cwd,
+        inside=bool(options.inside) if options.pid is not None else not options.outside,
         budget_seconds=seconds(options.budget or "60s", "--budget"),
         rounds=options.rounds,
         operations=options.operations,
@@ -115,6 +116,8 @@ def _check_target(options: Options) -> None:
         raise UsageError(
             "No target: give a command after `--`, for example `leakcheck audit --mcp stdio -- my-server`, or --pid"
         )
+    if options.inside and options.outside:
+        raise UsageError("--inside and --outside exclude each other; give one of them")
     if options.pid is not None and (options.env or options.cwd):
         raise UsageError("--env and --cwd are for a target that is started here; with --pid leave them out")
 

@@ -1,12 +1,16 @@
-"""When a limit is hit if the load goes on as observed."""
+"""What lies ahead: when a limit is hit if the load goes on as observed, and what would decide what is undecided."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from leakcheck.detect import Judgement
 from leakcheck.detect.attribution import work_of
-from leakcheck.model.event import Limit
-from leakcheck.model.finding import Forecast, Per, Verdict
+from leakcheck.model.event import Floor, Limit
+from leakcheck.model.finding import Forecast, Per, Shape, Verdict
 from leakcheck.model.kinds import ALL
+from leakcheck.model.plan import AuditPlan, DriverKind
 from leakcheck.model.series import Series
 
 _WHAT_HAPPENS = {
@@ -47,6 +51,33 @@ def forecast(judgement: Judgement, series: Series, first: int, limits: tuple[Lim
         hours_high=hours_high,
         sentence=_sentence(nearest, hours_low, hours_high, pace if by_operation else None),
     )
+
+
+def needs(plan: AuditPlan, floors: Sequence[Floor], first: int, judgement: Judgement) -> str:
+    """Say what would decide an undecided resource: so many more rounds, or such a budget; empty where it is decided."""
+    judged = len(floors) - 1 - first
+    if judgement.verdict is not Verdict.UNDECIDED or judgement.shape is Shape.STORED or not floors:
+        return ""
+    times = min(judgement.times_longer, _MOST_TIMES)
+    more = max(1, math.ceil(max(1, judged) * (times - 1)))
+    rounds = f"{more} more {'round' if more == 1 else 'rounds'}"
+    if plan.driver is DriverKind.NONE:
+        return f"{rounds} of watching"
+    if plan.rounds is not None:
+        return f"{rounds}: --rounds {plan.rounds + more}"
+    return f"{rounds}, or --budget {_time(plan.budget_seconds * times)}"
+
+
+_MOST_TIMES = 20.0
+"""Beyond it the error of the estimate is larger than itself."""
+
+
+def _time(seconds: float) -> str:
+    """Write a time as --budget takes it, rounded up: `90s`, `4m`, `2h`."""
+    for size, unit, until in ((1, "s", 120), (60, "m", 7200), (3600, "h", math.inf)):
+        if seconds < until:
+            return f"{math.ceil(seconds / size)}{unit}"
+    raise ValueError(f"{seconds} s is no time")
 
 
 def _pace(series: Series, first: int, operation: str | None) -> float:

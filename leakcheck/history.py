@@ -27,19 +27,51 @@ class Track:
     """Whether it was read at each floor."""
     seen: bool = False
     """Read at the floor that the judged rounds start from: only then is there something to judge."""
+    first: int = 0
+    """The first floor that it can be judged from, where that is later than of others."""
+    processes: list[int] = field(default_factory=list)
+    """How many processes gave a reading, at each floor."""
 
 
 def first_judged(floors: Sequence[Floor]) -> int:
-    """Index of the floor that the judged rounds start from: the last one of the warm-up."""
+    """Index of the floor that the judged rounds start from: the last one of the warm-up.
+
+    The warm-up is what was planned as such, and never less than a third of all rounds: what fills up early has more
+    time to do so the longer an audit takes. A watch has none.
+    """
+    end = end_of_judged(floors)
     for index, floor in enumerate(floors):
         if floor.phase in (Phase.MAIN, Phase.QUIET):
-            return max(0, index - 1)
+            return max(index - 1, end // 3) if index else 0
     return max(0, len(floors) - 1)
 
 
 def end_of_judged(floors: Sequence[Floor]) -> int:
-    """Index after the last judged floor: from here on suspects are played alone, or sessions abandoned."""
-    return next((index for index, floor in enumerate(floors) if floor.phase in _APART), len(floors))
+    """Index after the last judged floor: from here on a leak is confirmed on fresh rounds, or sessions abandoned.
+
+    Fresh rounds after which judged ones were played again count among these.
+    """
+    end = end_of_confirming(floors)
+    while end and floors[end - 1].phase in _FRESH:
+        end -= 1
+    return end
+
+
+def end_of_fresh(floors: Sequence[Floor]) -> int:
+    """Index after the last fresh round: from here on nothing was played, to see what comes back."""
+    end = end_of_confirming(floors)
+    while end and floors[end - 1].phase is Phase.IDLE:
+        end -= 1
+    return end
+
+
+def ends_of_fresh(floors: Sequence[Floor]) -> list[int]:
+    """Index after each run of fresh rounds and of the quiet after them, in order."""
+    return [
+        index
+        for index in range(1, len(floors) + 1)
+        if floors[index - 1].phase in _FRESH and (index == len(floors) or floors[index].phase not in _FRESH)
+    ]
 
 
 def end_of_confirming(floors: Sequence[Floor]) -> int:
@@ -47,7 +79,7 @@ def end_of_confirming(floors: Sequence[Floor]) -> int:
     return next((index for index, floor in enumerate(floors) if floor.phase is Phase.ABANDON), len(floors))
 
 
-_APART = (Phase.CONFIRM, Phase.ABANDON, Phase.WAIT)
+_FRESH = (Phase.CONFIRM, Phase.IDLE)
 
 
 def tracks(resources: Sequence[Resource], floors: Sequence[Floor]) -> dict[str, Track]:
@@ -70,7 +102,14 @@ def tracks(resources: Sequence[Resource], floors: Sequence[Floor]) -> dict[str, 
                 _append(track, None if reading is None else reading.value, reading.holders if reading else ())
     for track in found.values():
         track.seen = bool(floors) and track.present[first_judged(floors)]
+        late = track.resource.name.startswith(_FOUND_LATER)
+        if late and not track.seen and any(track.present[: end_of_judged(floors)]):
+            track.seen, track.first = True, track.present.index(True)
     return found
+
+
+_FOUND_LATER = ("registry.",)
+"""What is only read from the floor on at which it was seen to grow: it is judged from there."""
 
 
 def series_of(track: Track, floors: Sequence[Floor], target: TargetInfo) -> Series:
@@ -87,6 +126,7 @@ def series_of(track: Track, floors: Sequence[Floor], target: TargetInfo) -> Seri
         operations=tuple(tuple(row.get(kind, 0) for kind in kinds) for row in operations_by_round(floors)),
         kinds=kinds,
         seconds=tuple(floor.snapshot.at_seconds for floor in floors),
+        bound=None if track.resource.bound is None else track.resource.bound * max(1, *track.processes[-1:]),
         breaks=tuple(index for index, broken in enumerate(track.broken) if broken),
         peaks=peaks if any(peaks) else (),
         before_undo=undone if any(floor.before_undo for floor in floors) else (),
@@ -142,6 +182,7 @@ def _follow_processes(track: Track, before: Floor | None, floor: Floor, *, repla
     track.roles.append(roles)
     track.holders.append(_merge(floor.snapshot.processes, name))
     track.present.append(True)
+    track.processes.append(len(now))
 
 
 def _append(track: Track, value: float | None, held: tuple[Holder, ...]) -> None:
@@ -155,6 +196,7 @@ def _append(track: Track, value: float | None, held: tuple[Holder, ...]) -> None
     track.roles.append({})
     track.holders.append(held)
     track.present.append(value is not None)
+    track.processes.append(0)
 
 
 def _values(floor: Floor, name: str) -> dict[_Identity, float]:

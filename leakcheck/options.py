@@ -31,6 +31,8 @@ class Options:
     allow_destructive: bool | None = None
     arguments: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
+    inside: bool | None = None
+    outside: bool | None = None
     header: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     cwd: str | None = None

@@ -20,7 +20,7 @@ from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
 
 _SETTLE_SECONDS = 2.0
-_IDLE = (Phase.QUIET, Phase.WAIT)
+_IDLE = (Phase.QUIET, Phase.IDLE, Phase.WAIT)
 
 
 class Rounds:

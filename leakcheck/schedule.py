@@ -11,16 +11,20 @@ from leakcheck.model.event import Phase
 
 PILOT_ROUNDS = 3
 _PILOT_DOSE = 4
-_MOST_ROUNDS = 120
+_MOST_ROUNDS = 200
 _FEWEST_ROUNDS = 27
 """Nine of warm-up, and sixteen judged floors with something played, which memory needs; fewer if the server is slow."""
 _FEWEST_OF_ALL = 12
 """Four of warm-up and eight judged floors, which counts need."""
 _ROUNDS_A_KIND = 2.6
-"""A third of the rounds is warm-up and a seventh of the rest is quiet: this leaves half as many again as there are
+"""A third of the rounds is not judged and a seventh of the rest is quiet: this leaves half as many again as there are
 causes to tell apart."""
-_ROUND_SECONDS = 1.0
-"""Aimed at: 40 and more rounds in a minute, which memory needs, and still far longer than settling takes."""
+_ROUND_SECONDS = 0.5
+"""Aimed at: enough rounds for memory in a dozen seconds, and still far longer than settling takes."""
+_SHORT_ROUNDS = 40
+"""So many are that short whatever time there is: a leak that shows at once is told at once."""
+_WARM_UP = 8
+"""Rounds: doses double up to their size in fewer. What is judged later leaves out a third of all rounds anyway."""
 _MOST_DOSE = 400
 """Half of plain HTTP requests open a connection of their own: 50 such rounds leave 10,000 in TIME_WAIT, of 28,000."""
 _FASTEST_RISE = 2.0
@@ -60,7 +64,7 @@ def pilot(kinds: tuple[str, ...], operations: int | None) -> list[Step]:
 
 
 class Schedule:
-    """Gives one round after the other: a third of warm-up, then the judged ones.
+    """Gives one round after the other: warm-up, then the judged ones.
 
     Every round each kind gets the same share of what time is left, so a server that slows down as it is used gets
     smaller doses, not fewer rounds. Doses are a half or one and a half of that, by the plan of `doses.signs`: growth
@@ -86,9 +90,11 @@ class Schedule:
         left = self._count - self._index
         if left <= 0:
             return None
-        judged = self._index - max(1, self._count // 3)
-        self._index += 1
+        judged = self._index - max(1, min(_WARM_UP, self._count // 3))
         load_seconds = max(0.02, seconds_left / left - costs.overhead_seconds)
+        if self._index < _SHORT_ROUNDS and self._count > _SHORT_ROUNDS:
+            load_seconds = min(load_seconds, _ROUND_SECONDS)
+        self._index += 1
         if judged >= 0 and (not self._kinds or judged % _QUIET_EVERY == _QUIET_EVERY - 1):
             return Step(phase=Phase.QUIET, doses={}, quiet_seconds=min(load_seconds, _ROUND_SECONDS))
         self._base = {kind: self._dose(kind, load_seconds, left, costs) for kind in self._kinds}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 import leakcheck.probes
 from leakcheck import _discover
 from leakcheck.model.reading import Holder, Process, ProcessReadings, Reading, Resource, Snapshot, Unread
-from leakcheck.probes import CannotReadError, Probe, ProcessProbe, Setting, TreeProbe, TreeView
-from leakcheck.probes._look import ProcessLook
-from leakcheck.targets.tree import parent_of, state_of
+from leakcheck.probes import CannotReadError, PreparingProbe, Probe, ProcessProbe, Setting, TreeProbe, TreeView
+from leakcheck.probes._inside import Agents, Inside
+from leakcheck.probes._look import Kept, ProcessLook
+from leakcheck.targets.tree import Identity, Stat
 
 _GONE = (ProcessLookupError, FileNotFoundError)
 """The process ended while it was being read: no reading, and no fault."""
@@ -25,12 +26,21 @@ class Looker:
         self._probes: dict[str, Probe] = {name: module.Probe(setting) for name, module in found.items()}
         self._of_tree = {name: probe for name, probe in self._probes.items() if isinstance(probe, TreeProbe)}
         self._of_process = {name: probe for name, probe in self._probes.items() if isinstance(probe, ProcessProbe)}
+        self._preparing = tuple(probe for probe in self._probes.values() if isinstance(probe, PreparingProbe))
+        self._agents = Agents(setting.agents) if setting.agents is not None else None
         self._started = time.monotonic()
         self._known: set[str] = set()
+        self._kept: dict[Identity, Kept] = {}
+        """Of the processes of the last snapshot."""
         self.cpu_seconds = 0.0
         """CPU time spent looking so far."""
         self.costs: dict[str, float] = dict.fromkeys(self._probes, 0.0)
         """Seconds by probe, summed."""
+
+    def close(self) -> None:
+        """Let go of what probes hold open in the target."""
+        for one in self._preparing:
+            one.close()
 
     def start_clock(self) -> None:
         """Make now the instant from which snapshots count their seconds."""
@@ -54,7 +64,10 @@ class Looker:
     def snapshot(self, members: tuple[Process, ...]) -> Snapshot:
         """Read everything once."""
         begun, cpu = time.monotonic(), time.thread_time()
-        view = _view(members)
+        self._kept = {member.identity: self._kept.get(member.identity) or Kept() for member in members}
+        view = _view(members, self._agents, self._kept)
+        for one in self._preparing:
+            one.prepare(view.looks.values())
         unread: list[Unread] = []
         processes = tuple(self._read_process(member, view, unread) for member in members if member.pid in view.looks)
         tree: list[Reading] = []
@@ -67,6 +80,7 @@ class Looker:
             processes=tuple(one for one in processes if one.values),
             tree=tuple(tree),
             unread=tuple(unread),
+            pause_seconds=max((_pause(look) for look in view.looks.values()), default=0.0),
         )
 
     def _read_process(self, member: Process, view: TreeView, unread: list[Unread]) -> ProcessReadings:
@@ -110,15 +124,24 @@ def _not_read(probe: Probe, readings: list[Reading], reason: str, pid: int | Non
     ]
 
 
-def _view(members: tuple[Process, ...]) -> TreeView:
+def _pause(look: ProcessLook) -> float:
+    return sum(look.inside.pauses.values()) if isinstance(look.inside, Inside) else 0.0
+
+
+def _view(members: tuple[Process, ...], agents: Agents | None, kept: Mapping[Identity, Kept]) -> TreeView:
     looks, parents, zombies = {}, {}, set()
     for member in members:
         try:
-            state, parents[member.pid] = state_of(member.pid), parent_of(member.pid)
+            stat = Stat.read(member.pid)
         except _GONE:
             continue
-        if state == "Z":
+        parents[member.pid] = stat.parent
+        if stat.state == "Z":
             zombies.add(member.pid)
-        else:
-            looks[member.pid] = ProcessLook(member.pid)
+            continue
+        try:
+            inside = agents.ask(member.pid, member.started) if agents is not None else None
+        except _GONE:
+            continue
+        looks[member.pid] = ProcessLook(member.pid, inside, kept[member.identity])
     return TreeView(members=members, looks=looks, parents=parents, zombies=frozenset(zombies))

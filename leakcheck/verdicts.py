@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from leakcheck import abandoning, conduct
 from leakcheck.confirming import MOST_SUSPECTS
 from leakcheck.detect import Judgement
-from leakcheck.detect.confirmation import confirm
-from leakcheck.detect.counts import judge_count
-from leakcheck.detect.levels import judge_level
 from leakcheck.detect.overall import overall
-from leakcheck.detect.stored import name_stored
 from leakcheck.endings import judge_endings
 from leakcheck.errors import LeakcheckError
-from leakcheck.forecasts import forecast
+from leakcheck.forecasts import forecast, needs
 from leakcheck.history import (
     Track,
-    end_of_confirming,
     end_of_judged,
+    ends_of_fresh,
     first_judged,
     operations_by_round,
-    series_of,
     tracks,
-    up_to,
 )
+from leakcheck.judging import Case
 from leakcheck.model.audit import SCHEMA, Audit, Round, Value
 from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Planned, Ready, Warned
-from leakcheck.model.finding import Finding, Forecast, Shape, Suspect, Verdict
-from leakcheck.model.kinds import is_part_of, without_era
+from leakcheck.model.finding import Finding, Forecast, Shape, Verdict
+from leakcheck.model.kinds import without_era
 from leakcheck.model.plan import AuditPlan, DriverKind
-from leakcheck.model.reading import Resource, Statistic
-from leakcheck.model.series import Series
+from leakcheck.model.reading import Resource
 from leakcheck.thinning import thinned
 
 
@@ -73,8 +67,22 @@ def conclude(events: Sequence[Event]) -> Audit:
         warnings=tuple(event.message for event in events if isinstance(event, Warned))
         + conduct.warnings(floors, ended)
         + _unmatched(planned.plan, resources),
-        findings=tuple(sorted(findings, key=_order)),
+        findings=tuple(sorted(_dated(planned.plan, ready, floors, findings), key=_order)),
     )
+
+
+def _dated(plan: AuditPlan, ready: Ready | None, floors: list[Floor], findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Add to each leak when it was first confirmed: at the end of the first fresh rounds after which it stood."""
+    since: dict[str, float] = {}
+    leaking = {one.resource for one in findings if one.verdict is Verdict.LEAK}
+    for end in ends_of_fresh(floors) if ready is not None and leaking else ():
+        seen = tracks(_resources(ready, floors[:end]), floors[:end])
+        for one in _judge_tracks(plan, ready, floors[:end], seen, ()):
+            if one.verdict is Verdict.LEAK and one.resource in leaking:
+                since.setdefault(one.resource, floors[end - 1].snapshot.at_seconds)
+    for one in findings:
+        at = since.get(one.resource) if one.verdict is Verdict.LEAK else None
+        yield one if at is None else replace(one, confirmed_seconds=at)
 
 
 def _overall(
@@ -86,14 +94,34 @@ def _overall(
     return verdict if whole or verdict is not Verdict.CLEAN else Verdict.UNDECIDED
 
 
-def suspected(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> tuple[str, ...]:
-    """Return the operations that what leaks so far is put down to, at most three: those worth playing alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the verdicts would stand if the audit ended now."""
+
+    leaks: tuple[str, ...]
+    """Resources that leak by the operations played."""
+    timed: bool
+    """Whether one grows by time."""
+    suspects: tuple[str, ...]
+    """The operations that what leaks is put down to, at most three: those worth playing alone."""
+    undecided: bool
+
+
+def standing(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> Standing:
+    """Judge what was seen so far."""
     followed = tracks(_resources(ready, floors), floors)
-    leaks = [one for one in _judge_tracks(plan, ready, floors, followed, ()) if one.verdict is Verdict.LEAK]
+    findings = _judge_tracks(plan, ready, floors, followed, ())
+    leaks = [one for one in findings if one.verdict is Verdict.LEAK]
     named = [one.operation for one in leaks if one.operation is not None]
     shared = [suspect.holder for one in leaks if one.operation is None for suspect in one.suspects]
     among = [without_era(holder) for holder in shared if holder in ready.target.operations]
-    return tuple(dict.fromkeys((*named, *among)))[:MOST_SUSPECTS]
+    timed = [one for one in leaks if one.shape is Shape.TIME_DRIVEN]
+    return Standing(
+        leaks=tuple(one.resource for one in leaks if one not in timed),
+        timed=bool(timed),
+        suspects=tuple(dict.fromkeys((*named, *among)))[:MOST_SUSPECTS],
+        undecided=any(one.verdict is Verdict.UNDECIDED for one in findings),
+    )
 
 
 _SEVERITY = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.CLEAN, Verdict.NOT_JUDGED)
@@ -117,11 +145,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _required(plan: AuditPlan, followed: dict[str, Track]) -> frozenset[str]:
-    readable = {
-        name
-        for name, track in followed.items()
-        if track.seen and track.resource.judged and not _matches(name, plan.exclude)
-    }
+    readable = {name for name in _judgeable(plan, followed) if not followed[name].first}
     return frozenset(readable | {name for name in plan.require if not any(_matches(one, (name,)) for one in readable)})
 
 
@@ -130,44 +154,30 @@ def _judge_tracks(
 ) -> list[Finding]:
     if ready is None or not floors:
         return []
-    first, end = first_judged(floors), end_of_judged(floors)
-    found = []
-    for name, track in followed.items():
-        if not (track.seen and track.resource.judged) or _matches(name, plan.exclude):
-            continue
-        whole = series_of(track, floors, ready.target)
-        series = up_to(whole, end)
-        judgement = _judge(series, first, ready.target.writes, undo=bool(plan.tools.undo))
-        judgement = confirm(judgement, up_to(whole, end_of_confirming(floors)), first, end)
-        if judgement.verdict is Verdict.LEAK:
-            blamed = (*_suspects(name, followed, first, end - 1), *judgement.suspects)
-            judgement = replace(judgement, suspects=blamed)
-        found.append(_finding(plan, track.resource, judgement, forecast(judgement, series, first, limits)))
-    return found
-
-
-def _judge(series: Series, first: int, writes: Sequence[str], *, undo: bool) -> Judgement:
-    whole = all(value == int(value) for value in series.values)
-    counted = series.resource.statistic is Statistic.COUNT and whole
-    judgement = judge_count(series, first) if counted else judge_level(series, first)
-    judgement = name_stored(judgement, series, first)
-    stores = series.resource.name.startswith(("metric.", "memory.", "files."))
-    if judgement.verdict is Verdict.LEAK and stores and _writes(judgement, writes) and not undo:
-        return replace(
-            judgement,
-            verdict=Verdict.UNDECIDED,
-            shape=Shape.STORED,
-            evidence=f"{judgement.evidence} {judgement.operation} does not declare to be read-only, so this may be "
-            "what it stores: name the tool that deletes it with --undo.",
+    case = Case(plan, ready.target, floors, followed)
+    return [
+        _finding(
+            plan,
+            one.track.resource,
+            one.judgement,
+            forecast(one.judgement, one.series, one.first, limits),
+            needs(plan, floors[: case.end], one.first, one.judgement),
         )
-    return judgement
+        for one in case.judge(_judgeable(plan, followed))
+    ]
 
 
-def _writes(judgement: Judgement, writes: Sequence[str]) -> bool:
-    return judgement.operation is not None and any(is_part_of(kind, judgement.operation) for kind in writes)
+def _judgeable(plan: AuditPlan, followed: Mapping[str, Track]) -> list[str]:
+    return [
+        name
+        for name, track in followed.items()
+        if track.seen and track.resource.judged and not _matches(name, plan.exclude)
+    ]
 
 
-def _finding(plan: AuditPlan, resource: Resource, judgement: Judgement, ahead: Forecast | None) -> Finding:
+def _finding(
+    plan: AuditPlan, resource: Resource, judgement: Judgement, ahead: Forecast | None, needed: str = ""
+) -> Finding:
     key = "\0".join((plan.name, resource.name, judgement.operation or ""))
     return Finding(
         resource=resource.name,
@@ -182,36 +192,8 @@ def _finding(plan: AuditPlan, resource: Resource, judgement: Judgement, ahead: F
         evidence=judgement.evidence,
         suspects=judgement.suspects,
         fingerprint=hashlib.sha256(key.encode()).hexdigest()[:16],
+        needs=needed,
     )
-
-
-_SECOND_VIEWS = {"fds.socket": "sockets.", "fds.file": "files.deleted"}
-"""Where a resource's pieces have better names than in the resource itself."""
-
-
-def _suspects(name: str, followed: dict[str, Track], first: int, last: int) -> tuple[Suspect, ...]:
-    """Name the roles and holders that grew over the judged floors, largest first."""
-    track = followed[name]
-    views = [track, *(other for key, other in followed.items() if key.startswith(_SECOND_VIEWS.get(name, "\0")))]
-    grown: dict[str, float] = {}
-    for view in views:
-        for holder, gain in _gains(view, first, last).items():
-            grown[holder] = grown.get(holder, 0.0) + gain
-    if len(grown) > 1 and name.removeprefix("fds.") in grown:
-        del grown[name.removeprefix("fds.")]
-    blamed = sorted(((gain, holder) for holder, gain in grown.items() if gain > 0), reverse=True)[:3]
-    suspects = [Suspect(holder=holder, proof=f"{gain:+,.0f} over the judged rounds") for gain, holder in blamed]
-    now, was = track.roles[last], track.roles[first]
-    by_role = sorted(((value - was.get(role, 0.0), role) for role, value in now.items()), reverse=True)
-    if by_role and by_role[0][0] > 0 and len(now) > 1:
-        gain, role = by_role[0]
-        suspects.insert(0, Suspect(holder=f"process {role}", proof=f"{gain:+,.0f} in this role"))
-    return tuple(suspects)
-
-
-def _gains(track: Track, first: int, last: int) -> dict[str, float]:
-    was = {holder.name: holder.count for holder in track.holders[first]}
-    return {holder.name: holder.count - was.get(holder.name, 0.0) for holder in track.holders[last]}
 
 
 def _judge_unread(
@@ -256,6 +238,7 @@ def _rounds(floors: Sequence[Floor], followed: dict[str, Track]) -> tuple[Round,
                 if track.seen
             },
             unread=tuple(sorted({one.resource for one in floor.snapshot.unread})),
+            pause_seconds=floor.snapshot.pause_seconds,
         )
         for index, floor in enumerate(floors)
     )

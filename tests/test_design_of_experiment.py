@@ -170,13 +170,20 @@ def test_fewer_than_three_rounds_alone_and_clean_judgements_change_nothing():
     assert confirm(judgement, series(values, rows), 0, 20) is judgement
     clean = Judgement(verdict=Verdict.CLEAN, shape=Shape.FLAT, evidence="Stayed.")
     assert confirm(clean, series(values, rows), 0, 20) is clean
+
+
+def test_growth_by_time_that_stops_in_fresh_rounds_is_undecided():
+    rows = [*judged_doses(20), alone(1), but(1), alone(1), but(1)]
     timed = Judgement(
         verdict=Verdict.LEAK,
         shape=Shape.TIME_DRIVEN,
         evidence="Grew.",
-        rate=Rate(value=1, low=1, high=1, unit="sockets", per=Per.SECOND),
+        rate=Rate(value=3, low=3, high=3, unit="sockets", per=Per.SECOND),
     )
-    assert confirm(timed, series(values, rows), 0, 20) is timed
+    goes_on = [3.0 * index for index in range(len(rows))]
+    assert confirm(timed, series(goes_on, rows), 0, 20) is timed
+    stopped = [min(value, goes_on[19]) for value in goes_on]
+    assert confirm(timed, series(stopped, rows), 0, 20).verdict is Verdict.UNDECIDED
 
 
 def test_a_leak_that_two_share_tells_what_each_did_alone():

@@ -14,6 +14,7 @@ import typer
 
 from leakcheck import cli, config, project
 from leakcheck.detect import levels
+from leakcheck.model.finding import Per
 from leakcheck.probes import Setting
 from leakcheck.snapshots import Looker
 from mimo_server.memory import memories, readers
@@ -36,10 +37,10 @@ UNITS = r"operations/s|requests/s|KiB|MiB|GiB|kB|KB|MB|GB|bytes|minutes?|seconds
 QUANTITY = re.compile(rf"(?<![\w.])\d[\d.,]*(?:\s?[–-]\s?\d[\d.,]*)?\s*(?:{UNITS})(?![\w/])")
 CONTRACTS = {
     # What a document states with a unit and nobody measured: the value that the code must have for it.
-    ("docs/design.md", "10 %"): (levels._LEAST_SHARE, 0.10),  # growth below it is left to the allocator
-    ("docs/design.md", "4 MiB"): (levels._LEAST_BYTES, 4 << 20),  # likewise
-    ("docs/design.md", "1 KiB"): (levels._SMALL_BYTES, 1024),  # what a clean verdict may leave open
-    ("docs/design.md", "64 KiB"): (levels._WORST_CLEAN_BYTES, 65536),  # what it may not
+    ("docs/design.md", "10 %"): (levels._PAGES.least_share, 0.10),  # growth below it is left to the allocator
+    ("docs/design.md", "4 MiB"): (levels._PAGES.least, 4 << 20),  # likewise
+    ("docs/design.md", "1 KiB"): (levels._PAGES.small[Per.OPERATION], 1024),  # what a clean verdict may leave open
+    ("docs/design.md", "64 KiB"): (levels._PAGES.worst[Per.OPERATION], 65536),  # what it may not
     ("docs/server.md", "4 MiB"): (
         {stdio._LONGEST_LINE, exchange.DEFAULT_MAX_REQUEST_BODY_SIZE},
         {4 << 20},
@@ -279,14 +280,26 @@ def test_every_module_says_what_it_is_for():
     assert silent == []
 
 
+RULES = {
+    "attribution": "attribute",
+    "bounded": "heed_bound",
+    "confirmation": "confirm",
+    "explained": "explain",
+    "idle": "weigh_idle",
+    "pages": "weigh_pages",
+    "stored": "name_stored",
+    "weak": "withdraw",
+}
+"""Rules that change a judgement, by the name of their file; the others are called `judge_…`."""
+
+
 def blind_spots_due():
     """Every probe's class, and every rule that judges a series."""
     for path in sorted((ROOT / "leakcheck" / "probes").glob("[!_]*.py")):
         yield path, "Probe"
     for path in sorted((ROOT / "leakcheck" / "detect").glob("[!_]*.py")):
         if path.stem != "overall":
-            named = {"stored": "name_stored", "attribution": "attribute", "confirmation": "confirm"}
-            yield path, named.get(path.stem, f"judge_{path.stem[:-1]}")
+            yield path, RULES.get(path.stem, f"judge_{path.stem[:-1]}")
 
 
 @pytest.mark.parametrize(("path", "name"), list(blind_spots_due()), ids=lambda value: getattr(value, "stem", value))

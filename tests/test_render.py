@@ -168,7 +168,12 @@ def rounds(names: tuple[str, ...], leaky: bool, main: int = 14, broken_at: int |
 
 def plan(**rest) -> AuditPlan:
     given = {"command": ("mimo-server", "--profile", "current"), "pid": None, "driver": DriverKind.STDIO}
-    given |= {"directory": ".leakcheck/mimo-server", "name": "mimo-server", "header_names": ("X-Api-Key",)}
+    given |= {
+        "inside": True,
+        "directory": ".leakcheck/mimo-server",
+        "name": "mimo-server",
+        "header_names": ("X-Api-Key",),
+    }
     return AuditPlan(**(given | rest))
 
 

@@ -41,7 +41,10 @@ KINDS = {name: kind for name, kind in reachable(Audit, {}).items() if name != "A
 RECORDS = {"Audit": Audit, **{name: kind for name, kind in KINDS.items() if dataclasses.is_dataclass(kind)}}
 ADDED_LATER = {
     "Tool": ("load_cpu_share", "achieved_share"),
-    "AuditPlan": ("mcp_url", "locustfile", "host", "session_idle_seconds", "session_limit", "skip"),
+    "AuditPlan": ("mcp_url", "locustfile", "host", "session_idle_seconds", "session_limit", "skip", "inside"),
+    "Resource": ("bound", "bound_by"),
+    "Round": ("pause_seconds",),
+    "Finding": ("needs", "confirmed_seconds"),
     "TargetInfo": ("invokes", "apart"),
 }
 """Keys of schema 1 that its first documents lack: every document written now has them, and none needs them."""

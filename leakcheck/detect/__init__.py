@@ -1,7 +1,10 @@
 """One file per decision rule: pure functions of numbers, untouched by the operating system.
 
-`attribution` which operation the growth belongs to · `counts` exact integers · `levels` noisy memory ·
-`leftovers` what outlived its server · `overall` from findings to one verdict.
+`counts` exact integers · `levels` noisy memory · `attribution` which operation the growth belongs to · `confirmation`
+what fresh rounds say · `idle` what comes back without load · `bounded` what fills up to a bound · `explained` memory
+that such a container holds · `pages` resident memory beside the view from inside · `stored` what undoing gives back ·
+`abandoned` sessions left behind · `weak` what takes a leak back · `leftovers` what outlived its server · `overall` from
+findings to one verdict.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ class Judgement:
     rate: Rate | None = None
     detectable: Detectable | None = None
     suspects: tuple[Suspect, ...] = ()
+    times_longer: float = 2.0
+    """How many times as many judged rounds would decide it, where it is undecided."""
 
 
 def amount(value: float, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""The rule for rounds of one operation alone: they confirm who causes a leak, or take the accusation back."""
+"""The rule for fresh rounds: they confirm a leak and who causes it, or take the accusation back."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Jud
     `series` covers all floors; those from `first` to before `begin` were judged, and from `begin` on come the rounds in
     which one suspected operation was played alone, or all but the suspected ones. Growth in both, or in the first only,
     confirms; growth in the others only clears the operation; growth in neither means that the growth has stopped, which
-    is undecided. Where several share a leak, it is told what each did alone. Anything but a leak by operation is
-    returned as it is, and so is one that was played alone too little to tell.
+    is undecided. A leak of all operations, or of time, must go on in all the fresh rounds together; where several share
+    it, it is told what each did alone. Anything but a leak is returned as it is, and so is one of which too little was
+    played afresh to tell.
 
     Does not see: a cause that acts only together with others.
     """
     cause, rate = judgement.operation, judgement.rate
-    if judgement.verdict is not Verdict.LEAK or rate is None or rate.per is not Per.OPERATION:
+    if judgement.verdict is not Verdict.LEAK or rate is None:
         return judgement
     rounds = [index for index in range(begin, len(series.values)) if index not in series.breaks]
     if cause is None:
-        return _each_told(judgement, series, rounds)
+        return _goes_on(_each_told(judgement, series, rounds), series, first, begin)
     alone = _grown(
         series, [index for index in rounds if work_of(series, index, cause) == sum(series.operations[index])]
     )
@@ -72,6 +73,28 @@ def _weighed(judgement: Judgement, told: str, *, by_it: bool, by_others: bool) -
         return replace(judgement, evidence=evidence, operation=None)
     evidence = f"{judgement.evidence} Then it stopped: {told}. A bound may be reached; a longer budget decides it."
     return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
+
+
+def _goes_on(judgement: Judgement, series: Series, first: int, begin: int) -> Judgement:
+    """Take back a leak of no single operation that did not go on in fresh rounds."""
+    rate = judgement.rate
+    if rate is None or begin >= len(series.values):
+        return judgement
+    work = sum(_all_work(series, index, rate.per) for index in range(begin, len(series.values)))
+    before = sum(_all_work(series, index, rate.per) for index in range(first + 1, begin))
+    growth = series.values[-1] - series.values[begin - 1]
+    expected = (series.values[begin - 1] - series.values[first]) / before * work if before else 0.0
+    if expected < (0.0 if rate.unit == "bytes" else _FEWEST_PIECES) or growth >= _SEEN * expected:
+        return judgement
+    evidence = (
+        f"{judgement.evidence} Then it slowed: {amount(growth, rate.unit)} more in fresh rounds, where "
+        f"{amount(expected, rate.unit)} were to be expected. A bound may be near; a longer budget decides it."
+    )
+    return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
+
+
+def _all_work(series: Series, index: int, per: Per) -> float:
+    return work_of(series, index, ALL if per is Per.OPERATION else None)
 
 
 def _each_told(judgement: Judgement, series: Series, rounds: Sequence[int]) -> Judgement:

@@ -8,8 +8,10 @@ not a leak is clean down to the upper end of the interval, if that end is low en
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +31,65 @@ _LATE_OVER_EARLY = 0.7
 _LARGEST_JUMP = 0.4
 """One round's share of the whole growth above which it is a step: an arena, a table that doubled."""
 _RESAMPLES = 400
-_LEAST_SHARE = 0.10
-"""Growth below this share of the level is left to the allocator."""
-_LEAST_BYTES = 4 << 20
-"""…and so is growth below this: one glibc heap grows by 132 KiB, one pymalloc arena by 1 MiB, several at a time."""
-_SMALL_BYTES = 1024.0
-"""An operation: growth whose upper end is below this is left open by a clean verdict, which states it."""
-_WORST_CLEAN_BYTES = 65536.0
-"""A clean verdict that could not have seen this much an operation would say nothing."""
-_LEFT_OPEN = {Per.OPERATION: (_SMALL_BYTES, _WORST_CLEAN_BYTES), Per.SECOND: (1024.0, 16384.0)}
-"""By what growth is counted by; a second's bytes are a day's 84 MiB and 1.3 GiB."""
+_BY_CHANCE = 0.05
+"""Of the slope's interval that is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Habits:
+    """What a kind of level does in a healthy program, and what a clean verdict may leave open."""
+
+    least_share: float
+    """Growth below this share of the level is left to the program."""
+    least: float
+    """…and so is growth below this."""
+    small: Mapping[Per, float]
+    """Growth whose upper end is below this is left open by a clean verdict, which states it."""
+    worst: Mapping[Per, float]
+    """A clean verdict that could not have seen this much would say nothing."""
+    few_floors: bool = False
+    """Whether 16 floors are enough to accuse it."""
+
+
+_PAGES = _Habits(
+    least_share=0.10,
+    least=4 << 20,
+    small={Per.OPERATION: 1024.0, Per.SECOND: 1024.0},
+    worst={Per.OPERATION: 65536.0, Per.SECOND: 16384.0},
+)
+"""Of the kernel's count of pages: one glibc heap grows by 132 KiB, one pymalloc arena by 1 MiB, several at a time. A
+second's bytes are a day's 84 MiB and 1.3 GiB."""
+_HABITS = {
+    "memory.": _PAGES,
+    "heap.blocks": _Habits(
+        least_share=0.0,
+        least=200.0,
+        small={Per.OPERATION: 0.5, Per.SECOND: 5.0},
+        worst={Per.OPERATION: 64.0, Per.SECOND: 100.0},
+        few_floors=True,
+    ),
+    "heap.malloc": _Habits(
+        least_share=0.002,
+        least=64 << 10,
+        small={Per.OPERATION: 64.0, Per.SECOND: 512.0},
+        worst={Per.OPERATION: 16384.0, Per.SECOND: 16384.0},
+        few_floors=True,
+    ),
+    "node.": _Habits(
+        least_share=0.03,
+        least=1 << 20,
+        small={Per.OPERATION: 256.0, Per.SECOND: 512.0},
+        worst={Per.OPERATION: 32768.0, Per.SECOND: 16384.0},
+    ),
+}
+"""By the beginning of the resource's name. Counted inside the process, after a collection, nothing is left of pages
+and arenas: a free list grows by a hundred blocks, a table in C doubles."""
+_UNKNOWN = _Habits(
+    least_share=0.10,
+    least=0.0,
+    small={Per.OPERATION: 1024.0, Per.SECOND: 1024.0},
+    worst={Per.OPERATION: 65536.0, Per.SECOND: 16384.0},
+)
 _A = {Per.OPERATION: "an operation", Per.SECOND: "a second"}
 _PEAK_SHARE = 0.05
 _PEAK_BYTES = 4 << 20
@@ -49,10 +100,18 @@ class _Slope:
     value: float
     low: float
     high: float
+    error: float
+    """Standard deviation of the resampled slopes."""
 
 
-def judge_level(series: Series, first: int) -> Judgement:
+def _habits(name: str) -> _Habits:
+    return next((habits for start, habits in _HABITS.items() if name.startswith(start)), _UNKNOWN)
+
+
+def judge_level(series: Series, first: int, by_chance: float = _BY_CHANCE) -> Judgement:
     """Judge floors `first`… of a level. Never LEAK on fewer than FEWEST_FLOORS floors.
+
+    `by_chance`: how often a slope of zero may be taken for another one.
 
     Does not see: leaks below `detectable`; a leak inside what the allocator had kept for reuse; a bound that lies
     beyond the run.
@@ -60,13 +119,14 @@ def judge_level(series: Series, first: int) -> Judgement:
     floors = np.array(series.values[first:], dtype=float)
     if len(floors) < FEWEST_FLOORS:
         evidence = f"Needs at least {FEWEST_FLOORS} floors after warm-up, got {len(floors)}."
-        return Judgement(verdict=Verdict.UNDECIDED, shape=None, evidence=evidence)
+        longer = (FEWEST_FLOORS + 1) / max(1, len(floors))
+        return Judgement(verdict=Verdict.UNDECIDED, shape=None, evidence=evidence, times_longer=longer)
     work, per = _work(series, first)
     if work[-1] <= work[0]:
         return Judgement(verdict=Verdict.UNDECIDED, shape=None, evidence="No operations were played after warm-up.")
     slope = _theil_sen(work, floors)
     late = _theil_sen(work[len(work) // 2 :], floors[len(floors) // 2 :])
-    objections = _objections(work, floors, slope)
+    objections = _objections(work, floors, slope, by_chance, few_floors=_habits(series.resource.name).few_floors)
     unit, rise = series.resource.unit, float(floors[-1] - floors[0])
     least = _least_growth(series, floors)
     detectable = Detectable(value=max(slope.high, least / float(work[-1] - work[0]), 0.0), unit=unit, per=per)
@@ -76,8 +136,8 @@ def judge_level(series: Series, first: int) -> Judgement:
     upper = slope.high if slope.low <= 0 else max(late.high, 0.0)
     allocator = least / float(work[-1] - work[0])
     open_to = max(upper, allocator)
-    small, worst = _LEFT_OPEN[per]
-    if unit == "bytes" and (upper > max(small, allocator) or open_to > worst):
+    habits = _habits(series.resource.name)
+    if unit in {"bytes", "blocks"} and (upper > max(habits.small[per], allocator) or open_to > habits.worst[per]):
         return _undecided(series, floors, slope, objections, (open_to, per))
     detectable = Detectable(value=open_to, unit=unit, per=per)
     return _clean(series, first, floors, objections, detectable)
@@ -101,7 +161,7 @@ def _theil_sen(work: NDArray[np.float64], floors: NDArray[np.float64]) -> _Slope
     picked = (starts[:, :, None] + np.arange(block)).reshape(_RESAMPLES, -1)[:, :count]
     slopes = _median_slope(work, value * work + residual[picked])
     low, high = np.quantile(slopes, [0.025, 0.975])
-    return _Slope(value=float(value), low=float(low), high=float(high))
+    return _Slope(value=float(value), low=float(low), high=float(high), error=float(np.std(slopes)))
 
 
 def _median_slope(work: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -113,14 +173,16 @@ def _median_slope(work: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArr
 
 def _least_growth(series: Series, floors: NDArray[np.float64]) -> float:
     base = float(np.median(floors[: len(floors) // 3]))
-    share = _LEAST_SHARE * abs(base)
-    return max(share, float(_LEAST_BYTES)) if series.resource.name.startswith("memory.") else share
+    habits = _habits(series.resource.name)
+    return max(habits.least_share * abs(base), habits.least)
 
 
-def _objections(work: NDArray[np.float64], floors: NDArray[np.float64], slope: _Slope) -> tuple[str, ...]:
+def _objections(
+    work: NDArray[np.float64], floors: NDArray[np.float64], slope: _Slope, by_chance: float, *, few_floors: bool
+) -> tuple[str, ...]:
     """What speaks against a lasting rise, in words; empty when nothing does."""
     found = []
-    if len(floors) < _FEWEST_TO_ACCUSE and floors[-1] < 2 * floors[0]:
+    if len(floors) < _FEWEST_TO_ACCUSE and floors[-1] < 2 * floors[0] and not few_floors:
         found.append(
             f"{_FEWEST_TO_ACCUSE} floors are needed to call a rise of memory a leak, and there are {len(floors)}"
         )
@@ -135,7 +197,7 @@ def _objections(work: NDArray[np.float64], floors: NDArray[np.float64], slope: _
     increments, rise = np.diff(floors), float(floors[-1] - floors[0])
     if rise > 0 and float(np.max(increments)) > _LARGEST_JUMP * rise:
         found.append("one jump makes up most of it")
-    if slope.low <= 0:
+    if slope.low <= 0 or slope.value <= NormalDist().inv_cdf(1 - by_chance / 2) * slope.error:
         found.append("its slope cannot be told from zero")
     return tuple(found)
 
@@ -169,11 +231,16 @@ def _undecided(
     upper, per = open_to
     shape = Shape.FILLING if slope.low > 0 and rise > 0 else None
     why = "; ".join(objections) if objections else "the growth is small beside the level"
-    evidence = (
-        f"Changed by {amount(rise, unit)}; {why}. Up to {amount(upper, unit)} {_A[per]} cannot be ruled out: "
-        "a longer run decides it."
+    evidence = f"Changed by {amount(rise, unit)}; {why}. Up to {amount(upper, unit)} {_A[per]} cannot be ruled out."
+    longer = (upper / _habits(series.resource.name).small[per]) ** (2 / 3)
+    detectable = Detectable(value=upper, unit=unit, per=per)
+    return Judgement(
+        verdict=Verdict.UNDECIDED,
+        shape=shape,
+        evidence=evidence,
+        detectable=detectable,
+        times_longer=max(1.3, longer),  # the error of a slope falls with time to the power of 1.5
     )
-    return Judgement(verdict=Verdict.UNDECIDED, shape=shape, evidence=evidence)
 
 
 def _clean(

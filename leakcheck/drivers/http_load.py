@@ -28,6 +28,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
+from leakcheck.drivers.http_request import INPUTS, NUMBER
 from leakcheck.drivers.http_wire import Answer, Missing, Origin
 
 ENDLESS_SECONDS = 1.0
@@ -46,8 +47,9 @@ class Request:
 
     origin: Origin
     label: str
-    kept: bytes
-    closing: bytes
+    kept: tuple[bytes, ...]
+    """One for each input, over a connection that is kept; likewise `closing`."""
+    closing: tuple[bytes, ...]
     usual_status: int = 200
     answered: bool = False
     """Whether its first try was answered; it is not played otherwise."""
@@ -64,8 +66,10 @@ class Request:
         return status >= 500 or (status >= 400 and status != self.usual_status)
 
 
-def exchange(request: Request, *, keep: bool, deadline: float, trial: bool = False) -> Answer:
+def exchange(request: Request, number: int = 0, *, keep: bool, deadline: float, trial: bool = False) -> Answer:
     """Send one request and read its answer to the end; a trial finds out whether there is one. Raises Missing.
+
+    `number` chooses its input.
 
     A kept connection that ends without a byte was closed by the server while idle: then the request goes out once more.
     """
@@ -74,8 +78,9 @@ def exchange(request: Request, *, keep: bool, deadline: float, trial: bool = Fal
         usable = False
         answer = None
         try:
-            connection.send(request.kept if keep or request.endless else request.closing, request.patience)
-            answer = connection.answer(deadline, bodyless=request.kept.startswith(b"HEAD "))
+            sent = request.kept if keep or request.endless else request.closing
+            connection.send(sent[number % len(sent)], request.patience)
+            answer = connection.answer(deadline, bodyless=sent[0].startswith(b"HEAD "))
             if request.endless:
                 connection.skip_first_event(answer, deadline)
             else:
@@ -134,13 +139,8 @@ class Load:
             where = (line["host"], line["port"], line["secure"])
             if where not in origins:
                 origins[where] = Origin(*where[:2], secure=where[2], limit=self._concurrency)
-            ends = {
-                ending: f"{line['head']}Connection: {ending}\r\n\r\n{line['body']}".encode()
-                for ending in ("keep-alive", "close")
-            }
-            self._requests.append(
-                Request(origin=origins[where], label=line["label"], kept=ends["keep-alive"], closing=ends["close"])
-            )
+            kept, closing = (_written(line, ending) for ending in ("keep-alive", "close"))
+            self._requests.append(Request(origin=origins[where], label=line["label"], kept=kept, closing=closing))
 
     def attempt(self, index: int, seconds: float) -> dict[str, object]:
         """Send one request for the first time and learn what its answer usually is."""
@@ -182,25 +182,25 @@ class Load:
         said = {name: getattr(tally, name) for name in ("done", "failed", "seconds", "problem", "gone")}
         return {**said, "cpu_seconds": time.process_time() - cpu_before}
 
-    def _jobs(self, doses: Mapping[str, int]) -> list[tuple[Request, bool]]:
-        """Which request over which sort of connection, each kind spread evenly over the round."""
+    def _jobs(self, doses: Mapping[str, int]) -> list[tuple[Request, int, bool]]:
+        """Which request with which input over which sort of connection, each kind spread evenly over the round."""
         jobs = []
         for operation, dose in doses.items():
             requests = [one for one in self._requests if one.answered and one.operation == operation]
             for index in range(dose):
                 request = requests[index % len(requests)]
                 keep = not request.endless and index // len(requests) % 2 == 0
-                jobs.append(((index + 0.5) / dose, request, keep))
+                jobs.append(((index + 0.5) / dose, request, index // len(requests), keep))
         jobs.sort(key=lambda job: job[0])
-        return [(request, keep) for _, request, keep in jobs]
+        return [(request, number, keep) for _, request, number, keep in jobs]
 
-    def _work(self, jobs: deque[tuple[Request, bool]], tally: Tally) -> None:
+    def _work(self, jobs: deque[tuple[Request, int, bool]], tally: Tally) -> None:
         while not tally.gone:
             try:
-                request, keep = jobs.popleft()
+                request, number, keep = jobs.popleft()
             except IndexError:
                 return
-            self._send(request, keep=keep, tally=tally)
+            self._send(request, number, keep=keep, tally=tally)
             if tally.silent >= self._concurrency:
                 with tally.lock:
                     left = len(jobs)
@@ -208,13 +208,13 @@ class Load:
                     if left:
                         tally.problem = f"{tally.problem}, {tally.silent} times in a row: {left} requests were not sent"
 
-    def _send(self, request: Request, *, keep: bool, tally: Tally) -> None:
+    def _send(self, request: Request, number: int, *, keep: bool, tally: Tally) -> None:
         refused_until = None
         pause = 0.01
         while not tally.gone:
             began = time.monotonic()
             try:
-                status = exchange(request, keep=keep, deadline=began + request.patience).status
+                status = exchange(request, number, keep=keep, deadline=began + request.patience).status
             except Missing as missing:
                 if missing.kind != "refused":
                     took, silent = time.monotonic() - began, missing.kind == "silent"
@@ -230,6 +230,17 @@ class Load:
                 problem = f"{request.label} was answered with status {status}" if request.is_failure(status) else None
                 tally.count(request.operation, time.monotonic() - began, problem)
                 return
+
+
+def _written(line: Mapping[str, Any], ending: str) -> tuple[bytes, ...]:
+    """Write one request out: once, or for each input if its number stands in it."""
+    numbers = range(1, INPUTS + 1) if NUMBER in line["head"] or NUMBER in line["body"] else (1,)
+    requests = []
+    for number in numbers:
+        head, body = (line[part].replace(NUMBER, str(number)) for part in ("head", "body"))
+        length = f"Content-Length: {len(body.encode())}\r\n" if line["sized"] else ""
+        requests.append(f"{head}{length}Connection: {ending}\r\n\r\n{body}".encode())
+    return tuple(requests)
 
 
 def _serve(lines: SimpleQueue[str]) -> None:

@@ -13,6 +13,11 @@ from leakcheck.model.plan import Request
 
 THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
+NUMBER = "{n}"
+"""Stands for 1, 2, 3, … in a request's URL and body, the same in every round."""
+INPUTS = 200
+"""So many different ones: what a server keeps of each input it has kept after a few rounds, and a leak goes on."""
+
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset({"connection", "content-length", "transfer-encoding"})
@@ -28,8 +33,10 @@ class WireRequest:
     port: int
     secure: bool
     head: str
-    """Request line and headers, each ended by CR LF; the load adds `Connection` and the blank line."""
+    """Request line and headers, each ended by CR LF; the load adds `Content-Length`, `Connection`, the blank line."""
     body: str
+    sized: bool
+    """Whether it says how long its body is, be it empty."""
 
     @property
     def place(self) -> str:
@@ -45,6 +52,7 @@ def wire_request(request: Request, headers: Mapping[str, str]) -> WireRequest:
     target = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._") + (
         "?" + quote(parts.query, safe="/%:@!$&'()*+,;=~-._?") if parts.query else ""
     )
+    target = target.replace("%7Bn%7D", NUMBER)
     fields = {"Host": parts.netloc, "User-Agent": "leakcheck", "Accept": "*/*"}
     body = request.body
     if body is not None:
@@ -52,8 +60,6 @@ def wire_request(request: Request, headers: Mapping[str, str]) -> WireRequest:
     given = {name.lower() for name in headers}
     lines = [f"{name}: {value}" for name, value in fields.items() if name.lower() not in given]
     lines += [checked_header(name, value) for name, value in headers.items()]
-    if body is not None or request.method in {"POST", "PUT", "PATCH"}:
-        lines.append(f"Content-Length: {len((body or '').encode())}")
     return WireRequest(
         label=request.label,
         host=parts.hostname or "",
@@ -61,6 +67,7 @@ def wire_request(request: Request, headers: Mapping[str, str]) -> WireRequest:
         secure=parts.scheme == "https",
         head="".join(f"{line}\r\n" for line in (f"{request.method} {target} HTTP/1.1", *lines)),
         body=body or "",
+        sized=body is not None or request.method in {"POST", "PUT", "PATCH"},
     )
 
 

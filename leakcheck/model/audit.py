@@ -73,6 +73,8 @@ class Round:
     readings: Mapping[str, Value]
     unread: tuple[str, ...]
     """Resources that could not be read here."""
+    pause_seconds: float = 0.0
+    """How long an agent inside the target worked at this floor, at most, in any one process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

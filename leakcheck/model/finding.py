@@ -102,3 +102,7 @@ class Finding:
     suspects: tuple[Suspect, ...]
     fingerprint: str
     """Stable between runs: target name + resource + operation, hashed."""
+    needs: str = ""
+    """What would decide it, where it is undecided: `12 more rounds, or --budget 4m`."""
+    confirmed_seconds: float | None = None
+    """When a leak was confirmed on fresh rounds, in seconds since the target was ready; None where it was not."""

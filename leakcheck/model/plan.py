@@ -84,6 +84,8 @@ class AuditPlan:
     environment_names: tuple[str, ...] = ()
     """Names of the variables set by `--env`; likewise."""
     cwd: str | None = None
+    inside: bool = False
+    """Whether Python and Node processes of the target are looked at from inside as well."""
     budget_seconds: float = 60.0
     rounds: int | None = None
     """Fixed by `--rounds`; None: what the budget allows."""

@@ -31,6 +31,10 @@ class Resource:
     """A few words for people, for example `open sockets`."""
     judged: bool = True
     """False: shown beside the others, never judged by itself (a second view of the same growth)."""
+    bound: float | None = None
+    """The most that it can hold, where that is known: of one process."""
+    bound_by: str = ""
+    """What keeps it there: `maxlen`, `maxsize`, or the line of code that does; without `bound`, one unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,8 @@ class Snapshot:
     processes: tuple[ProcessReadings, ...]
     tree: tuple[Reading, ...]
     unread: tuple[Unread, ...] = ()
+    pause_seconds: float = 0.0
+    """How long an agent inside the target worked for it, at most, in any one process."""
 
 
 def totals(snapshot: Snapshot) -> dict[str, float]:

@@ -22,6 +22,8 @@ class Series:
     """K names."""
     seconds: tuple[float, ...]
     """R: time of each floor since ready."""
+    bound: float | None = None
+    """The most that all processes together can hold of it, where that is known."""
     breaks: tuple[int, ...] = ()
     """Indices whose increment from the floor before means nothing: a process was replaced, a reading missing."""
     peaks: tuple[float, ...] = ()

@@ -36,6 +36,10 @@ class Setting:
     """The target's own temporary folder; None: it shares one with others."""
     parent: int | None = None
     """Pid of the reaper, the parent of processes that lost theirs; None for a target that was running already."""
+    agents: str | None = None
+    """Folder of the sockets of the agents inside the target; None: it is looked at from outside only."""
+    inside: bool = False
+    """Whether runtimes in the target may be asked to tell of themselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,17 @@ class TreeProbe(Probe, Protocol):
 
     def read_tree(self, view: TreeView) -> Iterable[Reading]:
         """Readings of the whole tree."""
+
+
+@runtime_checkable
+class PreparingProbe(Probe, Protocol):
+    """Opens something in the target before anything is read, and holds it until the end."""
+
+    def prepare(self, looks: Iterable[ProcessLook]) -> None:
+        """Open it in the processes that are new; raises nothing: a reading says what went wrong."""
+
+    def close(self) -> None:
+        """Let go of all of it."""
 
 
 def holders(names: Iterable[str]) -> tuple[Holder, ...]:

@@ -21,7 +21,7 @@ class Probe:
     """Counts the entries of /proc/PID/fd by what they refer to.
 
     A file's holder is its path; `$TMPDIR` in it is the temporary folder that the audit gave the target.
-    Costs about 1.7 µs a descriptor. Does not see: where a descriptor was opened; descriptors in flight over a
+    Costs about 2 µs a descriptor. Does not see: where a descriptor was opened; descriptors in flight over a
     unix socket; processes of another user unless run as root.
     """
 
@@ -37,12 +37,16 @@ class Probe:
 
     def read_process(self, look: ProcessLook) -> Iterable[Reading]:
         """Give one reading per kind, zero included."""
+        return look.kept.again("fds", look.targets, lambda: self._sorted(look.targets))
+
+    def _sorted(self, targets: Iterable[str]) -> tuple[Reading, ...]:
         names: dict[str, list[str]] = {kind: [] for kind in _KINDS}
-        for target in look.links.values():
+        for target in targets:
             kind, name = kind_of(target)
             names[kind].append(name.replace(self._temporary, "$TMPDIR", 1) if self._temporary else name)
-        for kind, found in names.items():
-            yield Reading(resource=f"fds.{kind}", value=len(found), holders=holders(found))
+        return tuple(
+            Reading(resource=f"fds.{kind}", value=len(found), holders=holders(found)) for kind, found in names.items()
+        )
 
 
 _DELETED = " (deleted)"

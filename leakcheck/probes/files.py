@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from leakcheck.model.reading import Reading, Resource, Statistic
 from leakcheck.probes import CannotReadError, Setting, TreeView, holders
+from leakcheck.probes._look import ProcessLook
 from leakcheck.probes.fds import one_of_many
 
 _MOST = 20_000
@@ -45,12 +46,7 @@ class Probe:
 
     def read_tree(self, view: TreeView) -> Iterable[Reading]:
         """Give both counts. Raises CannotReadError when the temporary folder is shared with others."""
-        deleted = [
-            target
-            for look in view.looks.values()
-            for target in look.links.values()
-            if target.endswith(" (deleted)") and target.startswith("/") and not target.startswith("/memfd:")
-        ]
+        deleted = [target for look in view.looks.values() for target in _deleted(look)]
         yield Reading(resource="files.deleted", value=len(deleted), holders=holders(map(one_of_many, deleted)))
         if self._temporary is None:
             raise CannotReadError(
@@ -58,6 +54,18 @@ class Probe:
             )
         names = list(_walk(self._temporary))
         yield Reading(resource="files.temporary", value=len(names), holders=holders(names))
+
+
+def _deleted(look: ProcessLook) -> tuple[str, ...]:
+    return look.kept.again(
+        "deleted",
+        look.targets,
+        lambda: tuple(
+            target
+            for target in look.targets
+            if target.endswith(" (deleted)") and target.startswith("/") and not target.startswith("/memfd:")
+        ),
+    )
 
 
 def _walk(folder: str) -> Iterable[str]:

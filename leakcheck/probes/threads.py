@@ -7,13 +7,18 @@ from collections.abc import Iterable
 
 from leakcheck.model.reading import Reading, Resource, Statistic
 from leakcheck.probes import Setting, holders
+from leakcheck.probes._inside import Inside
 from leakcheck.probes._look import ProcessLook
+from leakcheck.targets.tree import contents
+
+_NAMES_SECONDS = 10.0
 
 
 class Probe:
-    """Counts threads of the kernel, without the one that every process has, by thread name.
+    """Counts threads of the kernel, without the one that every process has and the agent's own, by thread name.
 
-    Does not see: green threads, coroutines, goroutines; what a thread is for, where the program names none.
+    Names are read when the set of threads is another one, or after 10 s. Does not see: green threads, coroutines,
+    goroutines; what a thread is for, where the program names none; for 10 s, that a thread took another name.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -34,14 +39,22 @@ class Probe:
     def read_process(self, look: ProcessLook) -> Iterable[Reading]:
         """Give the count; holders are thread names."""
         folder = f"/proc/{look.pid}/task"
-        others = [thread for thread in os.listdir(folder) if int(thread) != look.pid]
-        yield Reading(resource="threads", value=len(others), holders=holders(_names(folder, others)))
+        not_counted = {look.pid, look.inside.thread if isinstance(look.inside, Inside) else look.pid}
+        others = [thread for thread in os.listdir(folder) if int(thread) not in not_counted]
+        yield Reading(resource="threads", value=len(others), holders=holders(self._names(look, others)))
+
+    def _names(self, look: ProcessLook, threads: list[str]) -> tuple[str, ...]:
+        if not threads:
+            return ()
+        return look.kept.lately(
+            "threads", tuple(threads), lambda: tuple(_named(look.pid, threads)), seconds=_NAMES_SECONDS
+        )
 
 
-def _names(folder: str, threads: list[str]) -> Iterable[str]:
+def _named(pid: int, threads: list[str]) -> Iterable[str]:
     for thread in threads:
         try:
-            with open(f"{folder}/{thread}/comm", encoding="utf-8", errors="backslashreplace") as file:
-                yield file.read().rstrip("\n")
+            name = contents(f"/proc/{pid}/task/{thread}/comm", 64)
         except (FileNotFoundError, ProcessLookupError):
             continue
+        yield name.decode(errors="backslashreplace").rstrip("\n")

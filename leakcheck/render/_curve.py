@@ -49,7 +49,7 @@ class Curve:
     unit: str
 
 
-_APART = {Phase.CONFIRM, Phase.ABANDON, Phase.WAIT}
+_APART = {Phase.CONFIRM, Phase.IDLE, Phase.ABANDON, Phase.WAIT}
 """Rounds of another design: the curve and its line are those of the judged rounds."""
 
 

@@ -53,6 +53,8 @@ def _looks(plan: AuditPlan) -> Iterator[str]:
         yield from ("--env", f"{name}=${name}")
     if plan.cwd:
         yield from ("--cwd", plan.cwd)
+    if plan.driver is not DriverKind.NONE and plan.inside is (plan.pid is not None):
+        yield "--inside" if plan.inside else "--outside"
 
 
 def _tools(plan: AuditPlan) -> Iterator[str]:

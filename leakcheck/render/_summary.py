@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import median
 
 from leakcheck.model.audit import KEPT_UP, Audit
 from leakcheck.model.event import Phase
@@ -118,7 +119,7 @@ def played(audit: Audit) -> tuple[PlayedKind, ...]:
 
 
 def cost(audit: Audit) -> str | None:
-    """`looking cost 0.4 ms a snapshot, 0.3 % of a core`; None when nothing was looked at."""
+    """`looking cost 0.4 ms a snapshot, 0.3 % of a core`; None when nothing was."""
     tool = audit.tool
     if tool.snapshot_ms is None:
         return None
@@ -127,6 +128,9 @@ def cost(audit: Audit) -> str | None:
         sentence += f", {figures.share(tool.looking_cpu_share)} of a core"
     if tool.auditor_cpu_share is not None:
         sentence += f" (with the load {figures.share(tool.auditor_cpu_share)})"
+    pauses = [one.pause_seconds for one in audit.rounds if one.pause_seconds]
+    if pauses:
+        sentence += f"; inside, {figures.seconds(median(pauses))} a floor, {figures.seconds(max(pauses))} at most"
     return sentence
 
 

@@ -20,6 +20,7 @@ PHASES = {
     Phase.MAIN: "judged",
     Phase.QUIET: "quiet",
     Phase.CONFIRM: "confirming",
+    Phase.IDLE: "idle",
     Phase.ABANDON: "abandoning",
     Phase.WAIT: "waiting",
 }

@@ -171,6 +171,8 @@ def _full(audit: Audit, finding: Finding) -> Table:
         for one in _growth.grown(audit, finding.resource, 3):
             change = f"{figures.quantity(one.before, finding.unit)} → {figures.quantity(one.after, finding.unit)}"
             table.add_row("Held by", _text(f"{visible(one.name, 200)}: {change}"))
+    if finding.needs:
+        table.add_row("Needs", _text(finding.needs))
     if finding.verdict is Verdict.UNDECIDED and finding.detectable:
         table.add_row("Would see", _text(_summary.would_have_seen(finding)))
     return table

@@ -24,6 +24,10 @@ _UNREAD = -1
 """In place of the address of a stack: no process has this one."""
 
 Identity = tuple[int, int]
+_Children = Callable[[int, int], Iterable[int]]
+"""Gives the children of a process by its pid and its number of threads."""
+_MANY = 2
+"""Where the number of threads is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,22 +41,25 @@ class Stat:
     started: int
     stack: int
     """Address of its stack, another one after each exec; 0 for a zombie or without permission."""
+    threads: int = _MANY
+    """How many it has, the first one included, even one that has ended."""
 
     @classmethod
     def read(cls, pid: int) -> Stat:
         """Raise FileNotFoundError or ProcessLookupError when there is no such process."""
-        head, _, tail = _contents(f"/proc/{pid}/stat", 4096).rpartition(b")")  # the name itself may hold blanks and ")"
+        head, _, tail = contents(f"/proc/{pid}/stat", 4096).rpartition(b")")  # the name itself may hold blanks and ")"
         if not tail:
             raise ProcessLookupError(pid)
         fields = tail.split()  # fields[0] is field 3 of proc(5)
-        state = fields[0].decode()
-        if state == "Z" and int(fields[17]) > 1:  # threads that live on after the first one
+        state, threads = fields[0].decode(), int(fields[17])
+        if state == "Z" and threads > 1:  # threads that live on after the first one
             state = "S"
         return cls(
             comm=head.partition(b"(")[2],
             state=state,
             parent=int(fields[1]),
             started=int(fields[19]),
+            threads=threads,
             stack=int(fields[25]),
         )
 
@@ -101,6 +108,8 @@ class _Known:
     process: Process
     comm: bytes
     stack: int
+    threads: int
+    """When it was last looked at."""
 
 
 class Tree:
@@ -137,7 +146,7 @@ class Tree:
         self._known = found
         return tuple(known.process for known in found.values())
 
-    def _walk(self, start: int, children: Callable[[int], Iterable[int]], found: dict[Identity, _Known]) -> None:
+    def _walk(self, start: int, children: _Children, found: dict[Identity, _Known]) -> None:
         """Add `start` and all below it to `found`."""
         queue: deque[tuple[int, str | None]] = deque([(start, None)])
         me = os.getpid()
@@ -146,7 +155,7 @@ class Tree:
             if pid == me:
                 continue
             if self._skip_root and pid == self._root:
-                queue.extend((child, None) for child in children(pid))
+                queue.extend((child, None) for child in children(pid, _MANY))
                 continue
             try:
                 known = self._look(pid, role)
@@ -154,7 +163,7 @@ class Tree:
                 continue
             if known.process.identity not in found:
                 found[known.process.identity] = known
-                queue.extend((child, known.process.role) for child in children(pid))
+                queue.extend((child, known.process.role) for child in children(pid, known.threads))
 
     def _look(self, pid: int, parent_role: str | None) -> _Known:
         """What is known of one process, read anew when it has exec'ed since."""
@@ -162,6 +171,7 @@ class Tree:
         identity = pid, stat.started
         known = self._known.get(identity)
         if known is not None and (stat.state == "Z" or (known.comm, known.stack) == (stat.comm, stat.stack)):
+            known.threads = stat.threads
             return known
         if self._skip_root and parent_role is None:
             self._top = self._top or identity
@@ -179,7 +189,7 @@ class Tree:
             command=command or f"[{visible(stat.comm.decode(errors='replace'))}]",
         )
         # Empty in the middle of an exec (seen on a busy machine, some 100 µs long): to be read again at the next look.
-        return _Known(process, stat.comm, stat.stack if command else _UNREAD)
+        return _Known(process, stat.comm, stat.stack if command else _UNREAD, stat.threads)
 
 
 def shown_command(argv: Sequence[str], secrets: Secrets) -> str:
@@ -190,7 +200,7 @@ def shown_command(argv: Sequence[str], secrets: Secrets) -> str:
 def command_line(pid: int, secrets: Secrets) -> str:
     """How it was started, for people; empty for a zombie, a kernel thread or a process that is gone."""
     try:
-        raw = _contents(f"/proc/{pid}/cmdline", _READ_OF_COMMAND)
+        raw = contents(f"/proc/{pid}/cmdline", _READ_OF_COMMAND)
     except (*_GONE, PermissionError):
         return ""
     argv = raw.split(b"\0")
@@ -214,7 +224,7 @@ def _role(parent: str | None, name: str) -> str:
     return own if parent is None else ">".join(f"{parent}>{own}".split(">")[-_DEEPEST_ROLE:])
 
 
-def _children_reader() -> Callable[[int], Iterable[int]]:
+def _children_reader() -> _Children:
     """How to get the children of a process: from a file, or from one scan of /proc where the kernel lacks it."""
     if _kernel_lists_children():
         return _listed_children
@@ -224,7 +234,7 @@ def _children_reader() -> Callable[[int], Iterable[int]]:
             below.setdefault(parent_of(pid), []).append(pid)
         except _GONE:
             continue
-    return lambda pid: below.get(pid, ())
+    return lambda pid, _: below.get(pid, ())
 
 
 @cache
@@ -232,19 +242,19 @@ def _kernel_lists_children() -> bool:
     return os.path.exists("/proc/thread-self/children")  # CONFIG_PROC_CHILDREN
 
 
-def _listed_children(pid: int) -> list[int]:
+def _listed_children(pid: int, threads: int) -> list[int]:
     """Children of every thread: the kernel keeps one list for each."""
     found: list[int] = []
     try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, _contents(f"/proc/{pid}/task/{thread}/children").split())
+        for thread in os.listdir(f"/proc/{pid}/task") if threads > 1 else (pid,):
+            found += map(int, contents(f"/proc/{pid}/task/{thread}/children").split())
     except _GONE:  # a thread or the process ended: what it had is a child of another thread, or of the reaper, now
         return found
     return found
 
 
-def _contents(path: str, most: int | None = None) -> bytes:
-    """A file of /proc, or its first bytes; a third of the time that `open` takes."""
+def contents(path: str, most: int | None = None) -> bytes:
+    """Return what stands in a file of /proc, or its first bytes; a third of the time that `open` takes."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if most is not None:

@@ -1,0 +1,95 @@
+"""The rule for memory that is held by something known: a container that fills up to its bound."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leakcheck.detect import Judgement, amount
+from leakcheck.detect.levels import judge_level
+from leakcheck.model.finding import Shape, Verdict
+from leakcheck.model.series import Series
+
+Filler = tuple[Series, int]
+_FEWEST_FLOORS = 5
+_EXPLAINED = 0.8
+"""Share of the growth that the containers must account for."""
+_OF_PAGES = 0.5
+"""…where pages are counted: the allocator adds to what is held."""
+
+
+def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[Filler], by_chance: float) -> Judgement:
+    """Put growth of memory down to containers that fill up to their bounds, and judge what is left of it.
+
+    `fillers`: each with the floor from which on it was read; what is judged is where all of them were.
+
+    Each round's growth is regressed on what the containers gained in it (least squares, no weight below zero). Where
+    they account for four fifths of the growth and what is left beside them is no leak, the memory is clean as they are:
+    it is full when they are. Anything but a leak or an undecided rise is returned as it is.
+
+    Does not see: a leak that grows in step with a container that fills, until that is full.
+    """
+    if judgement.verdict not in {Verdict.LEAK, Verdict.UNDECIDED} or not fillers:
+        return judgement
+    first = max(first, *(since for _, since in fillers))
+    floors = _floors(series, first)
+    held = [_floors(one, first) for one, _ in fillers]
+    rise = float(floors[-1] - floors[0]) if len(floors) >= _FEWEST_FLOORS else 0.0
+    weights = _weights(np.diff(floors), np.column_stack([np.diff(one) for one in held]))
+    explained = sum(float(weight * (one[-1] - one[0])) for weight, one in zip(weights, held, strict=True))
+    least = _OF_PAGES if series.resource.name.startswith("memory.") else _EXPLAINED
+    if rise <= 0 or explained < least * rise:
+        return judgement
+    beside = floors - np.sum([weight * one for weight, one in zip(weights, held, strict=True)], axis=0)
+    left = judge_level(
+        replace(series, values=(*series.values[:first], *map(float, beside + held_at_first(weights, held)))),
+        first,
+        by_chance,
+    )
+    if left.verdict is Verdict.LEAK:
+        return judgement
+    names = ", ".join(one.resource.name.removeprefix("registry.") for one, _ in fillers[:3])
+    to_come = sum(
+        float(weight) * ((one.bound or one.totals[-1]) - one.totals[-1])
+        for weight, (one, _) in zip(weights, fillers, strict=True)
+    )
+    unit = series.resource.unit
+    evidence = (
+        f"Rose by {amount(rise, unit)} with {names}, which fills up to its bound: "
+        f"{amount(max(0.0, to_come), unit)} more until then."
+    )
+    return replace(
+        judgement,
+        verdict=Verdict.CLEAN,
+        shape=Shape.FILLING,
+        evidence=evidence,
+        rate=None,
+        operation=None,
+        suspects=(),
+        detectable=left.detectable or judgement.detectable,
+    )
+
+
+def held_at_first(weights: NDArray[np.float64], held: Sequence[NDArray[np.float64]]) -> float:
+    """Return what the containers account for at the first floor: added to the rest, it keeps the level's size."""
+    return float(sum(weight * one[0] for weight, one in zip(weights, held, strict=True)))
+
+
+def _floors(series: Series, first: int) -> NDArray[np.float64]:
+    return np.array(series.values[first:], dtype=np.float64)
+
+
+def _weights(growth: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares with weights of zero or more: causes with a negative one are left out, until none is left."""
+    weights = np.zeros(gains.shape[1])
+    used = [column for column in range(gains.shape[1]) if gains[:, column].any()]
+    while used:
+        found, *_ = np.linalg.lstsq(gains[:, used], growth, rcond=None)
+        if (found >= 0).all():
+            weights[used] = found
+            break
+        used = [column for column, weight in zip(used, found, strict=True) if weight > 0]
+    return weights
