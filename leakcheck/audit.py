@@ -13,7 +13,7 @@ from leakcheck.endings import STOP
 from leakcheck.errors import TargetDied, TargetError
 from leakcheck.looks import Looks, is_clear
 from leakcheck.model.audit import SCHEMA
-from leakcheck.model.event import Copy, Ended, Event, Left, Planned, Ready, TargetInfo, Warned
+from leakcheck.model.event import Copy, Ended, Event, Left, Planned, Ready, Sized, TargetInfo, Warned
 from leakcheck.model.kinds import without_era
 from leakcheck.model.plan import AuditPlan, DriverKind
 from leakcheck.pace import costs, near_limits, round_seconds
@@ -134,6 +134,7 @@ class Experiment:
         if abandonment is not None:
             until = max(_LEAST_FOR_ROUNDS * self._plan.budget_seconds, until - abandonment.seconds * len(self._apart))
         self._judged_rounds(until)
+        self._size()
         if abandonment is not None:
             for kind in self._apart:
                 self._take_all(abandonment.steps(kind))
@@ -175,6 +176,13 @@ class Experiment:
             self._prove(now, until)
         elif self._plan.rounds is None:
             self._take_all(confirming.more(self._kinds, floors, lambda: until - self._looker.elapsed()))
+
+    def _size(self) -> None:
+        """Ask how large the entries are of the containers that grew."""
+        grew = self._standing().registries if self._kinds else ()
+        sizes = self._looker.sizes(self._target.members(), grew)
+        if sizes:
+            self._write(Sized(bytes_per_entry=sizes))
 
     def _standing(self) -> Standing:
         if self._ready is None:

@@ -49,7 +49,7 @@ def forecast(judgement: Judgement, series: Series, first: int, limits: tuple[Lim
         operations_high=latest if by_operation else None,
         hours_low=hours_low,
         hours_high=hours_high,
-        sentence=_sentence(nearest, hours_low, hours_high, pace if by_operation else None),
+        sentence=_sentence(nearest, (hours_low, hours_high), pace if by_operation else None, (soonest, latest)),
     )
 
 
@@ -87,12 +87,21 @@ def _pace(series: Series, first: int, operation: str | None) -> float:
     return done / seconds if seconds > 0 else 0.0
 
 
-def _sentence(limit: Limit, low: float, high: float | None, pace: float | None) -> str:
+def _sentence(
+    limit: Limit, hours: tuple[float, float | None], pace: float | None, operations: tuple[float, float | None]
+) -> str:
     what = _WHAT_HAPPENS.get(limit.name, f"{limit.name} reached")
-    load = "" if pace is None else f" at {pace:.3g} operations/s"
+    load = "" if pace is None else f" at {pace:.3g} operations/s ({_operations(*operations)})"
     in_bytes = limit.name in {"cgroup memory.max", "RAM"}
     value = f"{limit.value / (1 << 20):,.0f} MiB" if in_bytes else f"{limit.value:,.0f}"
-    return f"{what} in {_span(low, high)}{load}, limit {value}"
+    return f"{what} in {_span(*hours)}{load}, limit {value}"
+
+
+def _operations(low: float, high: float | None) -> str:
+    """Write how many operations are left, to two digits."""
+    one = f"{float(f'{low:.2g}'):,.0f}"
+    other = None if high is None else f"{float(f'{high:.2g}'):,.0f}"
+    return f"{one} of them or more" if other is None else f"{one} of them" if one == other else f"{one}–{other} of them"
 
 
 def _span(low: float, high: float | None) -> str:

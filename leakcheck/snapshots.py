@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import leakcheck.probes
 from leakcheck import _discover
 from leakcheck.model.reading import Holder, Process, ProcessReadings, Reading, Resource, Snapshot, Unread
 from leakcheck.probes import CannotReadError, PreparingProbe, Probe, ProcessProbe, Setting, TreeProbe, TreeView
-from leakcheck.probes._inside import Agents, Inside
+from leakcheck.probes._inside import REGISTRY, Agents, Inside
 from leakcheck.probes._look import Kept, ProcessLook
 from leakcheck.targets.tree import Identity, Stat
 
@@ -36,6 +36,17 @@ class Looker:
         """CPU time spent looking so far."""
         self.costs: dict[str, float] = dict.fromkeys(self._probes, 0.0)
         """Seconds by probe, summed."""
+
+    def sizes(self, members: tuple[Process, ...], names: Sequence[str]) -> dict[str, float]:
+        """Return how many bytes an entry of each named registry takes, in the first process that tells."""
+        found: dict[str, float] = {}
+        wanted = [name.removeprefix(REGISTRY) for name in names]
+        if self._agents is None or not wanted:
+            return found
+        for member in members:
+            for name, size in self._agents.sizes(member.pid, wanted).items():
+                found.setdefault(f"{REGISTRY}{name}", size)
+        return found
 
     def close(self) -> None:
         """Let go of what probes hold open in the target."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from leakcheck import abandoning, conduct
 from leakcheck.confirming import MOST_SUSPECTS
-from leakcheck.detect import Judgement
+from leakcheck.detect import Judgement, amount
 from leakcheck.detect.overall import overall
 from leakcheck.endings import judge_endings
 from leakcheck.errors import LeakcheckError
@@ -23,7 +23,7 @@ from leakcheck.history import (
 )
 from leakcheck.judging import Case
 from leakcheck.model.audit import SCHEMA, Audit, Round, Value
-from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Planned, Ready, Warned
+from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Planned, Ready, Sized, Warned
 from leakcheck.model.finding import Finding, Forecast, Shape, Verdict
 from leakcheck.model.kinds import without_era
 from leakcheck.model.plan import AuditPlan, DriverKind
@@ -67,8 +67,17 @@ def conclude(events: Sequence[Event]) -> Audit:
         warnings=tuple(event.message for event in events if isinstance(event, Warned))
         + conduct.warnings(floors, ended)
         + _unmatched(planned.plan, resources),
-        findings=tuple(sorted(_dated(planned.plan, ready, floors, findings), key=_order)),
+        findings=tuple(sorted(_sized(events, _dated(planned.plan, ready, floors, findings)), key=_order)),
     )
+
+
+def _sized(events: Sequence[Event], findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Add to each container that grew how large its entries are."""
+    sizes = {name: size for event in events if isinstance(event, Sized) for name, size in event.bytes_per_entry.items()}
+    for one in findings:
+        size = sizes.get(one.resource)
+        told = f" An entry takes about {amount(size, 'bytes')}." if size is not None and _grew(one) else ""
+        yield replace(one, evidence=one.evidence + told)
 
 
 def _dated(plan: AuditPlan, ready: Ready | None, floors: list[Floor], findings: Sequence[Finding]) -> Iterator[Finding]:
@@ -105,6 +114,8 @@ class Standing:
     suspects: tuple[str, ...]
     """The operations that what leaks is put down to, at most three: those worth playing alone."""
     undecided: bool
+    registries: tuple[str, ...]
+    """Containers that grew, whatever is said of them."""
 
 
 def standing(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> Standing:
@@ -121,7 +132,12 @@ def standing(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> Standing:
         timed=bool(timed),
         suspects=tuple(dict.fromkeys((*named, *among)))[:MOST_SUSPECTS],
         undecided=any(one.verdict is Verdict.UNDECIDED for one in findings),
+        registries=tuple(one.resource for one in findings if one.resource.startswith("registry.") and _grew(one)),
     )
+
+
+def _grew(finding: Finding) -> bool:
+    return finding.verdict in {Verdict.LEAK, Verdict.UNDECIDED} or finding.shape is Shape.FILLING
 
 
 _SEVERITY = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.CLEAN, Verdict.NOT_JUDGED)

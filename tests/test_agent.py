@@ -107,6 +107,7 @@ class Target:
         said = []
         while (heard := self.process.stdout.readline()) not in ("ok\n", ""):
             said.append(heard.rstrip("\n"))
+            assert not heard.startswith("failed"), heard
         assert heard == "ok\n", (said, self.process.stderr.read())
         return said
 
@@ -570,16 +571,19 @@ def test_the_next_sitecustomize_behaves_as_if_it_were_the_first(start, environme
     if chained:
         tmp_path.joinpath("sitecustomize.py").write_text(CHAINED[chained])
     inject = environment["PYTHONPATH"]
-    code = (
+    shows = (
         "import sys; print(getattr(sys, 'chained', None), '/chained' in sys.path, 'sitecustomize' in sys.modules, "
         "[p for p in sys.path if p != sys.argv[1]])"
     )
     outcomes = []
     for paths in ([inject, str(tmp_path)], [str(tmp_path)]):
         target = start(
-            interpreter(version), "-c", code, inject, env={**environment, "PYTHONPATH": os.pathsep.join(paths)}
+            interpreter(version), "-c", shows, inject, env={**environment, "PYTHONPATH": os.pathsep.join(paths)}
         )
-        outcomes.append((target.process.stdout.read(), *target.end()))
+        said, (code, told) = target.process.stdout.read(), target.end()
+        if chained == "exits":  # in a traceback, where the agent's file stands too
+            told = told.splitlines()[-1:]
+        outcomes.append((said, code, told))
     assert outcomes[0] == outcomes[1]
 
 
@@ -646,7 +650,8 @@ def test_a_fork_during_a_census_waits_no_longer_than_it_says(obeying, version):
         for _ in range(3):
             code = "pid = os.fork()\nif not pid: os._exit(5)\n_, status = os.waitpid(pid, 0)\nprint(status >> 8)"
             assert target.do(f"exec({code!r})") == ["5"]
-        with asker.makefile("rb") as answer:
+        # A fork may come before the question is taken up: then it has to be asked again.
+        with contextlib.suppress(ConnectionResetError), asker.makefile("rb") as answer:
             assert json.loads(answer.read())["pid"] == target.pid
     assert ask(until_listening(target.folder, target.pid), FLOOR)["problem"] is None
 

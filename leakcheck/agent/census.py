@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+import weakref
 from array import array
 from typing import Any
 
@@ -91,7 +92,7 @@ class Census:
         for key, thing in walk.grown.items():
             _, length, grew = before[key]
             growth = walk.found[key][1] - length
-            if grew or growth >= min(_AT_ONCE, length):
+            if (grew or growth >= min(_AT_ONCE, length)) and not _is_of_weak(thing):
                 found.append((growth, thing, walk.holders.get(key)))
         found.sort(key=lambda one: -one[0])
         return found[: following.MOST]
@@ -106,6 +107,17 @@ class Census:
         self._types[: self._count] = array("Q", [kind for _, (kind, _, _) in longest])
         self._lengths[: self._count] = array("Q", [length for _, (_, length, _) in longest])
         self._grew[: self._count] = array("B", [grew for _, (_, _, grew) in longest])
+
+
+def _is_of_weak(thing: Any) -> bool:
+    """Say whether a list holds nothing but weak references, as far as its ends show.
+
+    The sqlite3 module keeps one for each cursor and drops the dead ones at the two hundredth: such a list keeps nothing
+    alive. That of a program which never drops them shows in the blocks.
+    """
+    if type(thing) is not list:
+        return False
+    return all(type(one) is weakref.ReferenceType for one in (*thing[:2], *thing[-2:]))
 
 
 def _is_ours(thing: Any) -> bool:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Held from the start: gevent and the like replace these in their modules, and the agent needs the real ones.
 _start_thread, _lock = _thread.start_new_thread, _thread.allocate_lock
-_ident, _native_id = _thread.get_ident, _thread.get_native_id
+ident, _native_id = _thread.get_ident, _thread.get_native_id
 _sleep, _now = time.sleep, time.monotonic
 
 PATIENCE = 1.0
@@ -62,7 +62,7 @@ class Listener:
             _start_thread(self._serve, ())
         except RuntimeError:  # no more threads
             self.alive = False
-            self._let_go()
+            self.let_go()
             raise
         finally:
             _signal.pthread_sigmask(_signal.SIG_SETMASK, old)
@@ -87,16 +87,13 @@ class Listener:
         return moved
 
     def holds(self) -> bool:
-        """Whether the number is still the listening socket's, not closed or reused by the program."""
-        try:
-            return _identity(self.number) == self.identity
-        except OSError:
-            return False
+        """Whether the number is still the listening socket's."""
+        return _is(self.number, self.identity)
 
     def _serve(self) -> None:
         """Answer until told to end, or until the program has taken the descriptor away."""
         try:
-            self.ident, self.native = _ident(), _native_id()
+            self.ident, self.native = ident(), _native_id()
             while not self.ending and self.holds():
                 try:
                     number, _ = self.socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - in no stub
@@ -122,14 +119,11 @@ class Listener:
         deadline = _now() + PATIENCE
         while _now() < deadline and (self.alive or os.path.exists(f"/proc/self/task/{self.native}")):
             _sleep(0.0001)
-        self._let_go()
+        self.let_go()
 
-    def _let_go(self) -> None:
-        """Close the socket, unless the number is somebody else's by now."""
-        if self.holds():
-            self.socket.close()
-        else:
-            self.socket.detach()
+    def let_go(self) -> None:
+        """Close the socket."""
+        _close(self.socket, self.number, self.identity)
 
     def remove(self) -> None:
         """Remove the socket's file where it is this process's."""
@@ -155,21 +149,6 @@ class Agent:
         self.turn = _lock()
         self.questions: counting.Questions | None = None
 
-    @property
-    def inode(self) -> int:
-        """Of the listening socket, as /proc/PID/fd shows it; 0 while there is none."""
-        return self.listener.identity[1] if self.listener else 0
-
-    @property
-    def native(self) -> int:
-        """The kernel's id of the thread; 0 while there is none."""
-        return self.listener.native if self.listener else 0
-
-    @property
-    def ident(self) -> int:
-        """Python's id of the thread; 0 while there is none."""
-        return self.listener.ident if self.listener else 0
-
     def listen(self) -> None:
         """Start listening. Where that fails there is no agent, and whoever asks sees that."""
         try:
@@ -181,7 +160,7 @@ class Agent:
         """Have no thread while the process forks: Python 3.12 warns of it, and a lock it holds stays held below."""
         self.fork.acquire(timeout=PATIENCE)  # not for ever: a signal's handler may fork in the middle of this
         listener = self.listener
-        if listener is not None and listener.ident != _ident():
+        if listener is not None and listener.ident != ident():
             listener.stop()
 
     def after_fork_here(self) -> None:
@@ -197,7 +176,7 @@ class Agent:
         listener, self.listener = self.listener, None
         self.fork, self.turn, self.questions = _lock(), _lock(), None
         if listener is not None:
-            listener._let_go()  # noqa: SLF001 - of this file
+            listener.let_go()
             if not _about_to_execute(sys._getframe()):  # noqa: SLF001
                 self.listen()
 
@@ -210,6 +189,7 @@ class Agent:
 
     def talk(self, number: int) -> None:
         """Have one conversation on a descriptor, and close it. A peer that breaks off is not told of again."""
+        identity = _identity(number)
         try:
             peer = _socket.socket(fileno=number)
         except BaseException:
@@ -219,11 +199,13 @@ class Agent:
             peer.settimeout(SILENCE)
             credentials = peer.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # pid, uid, gid
             if int.from_bytes(credentials[4:8], sys.byteorder) in (0, os.geteuid()):
-                peer.sendall(self.answer(_line(peer)))
+                answer = self.answer(_line(peer))
+                if _is(number, identity):
+                    peer.sendall(answer)
         except OSError:
             return
         finally:
-            peer.close()
+            _close(peer, number, identity)
 
     def answer(self, line: bytes) -> bytes:
         """Return one line of JSON to one of a question; what goes wrong stands in its `problem`."""
@@ -251,6 +233,22 @@ class Agent:
 def _identity(number: int) -> "tuple[int, int]":
     status = os.fstat(number)
     return status.st_dev, status.st_ino
+
+
+def _is(number: int, identity: "tuple[int, int]") -> bool:
+    """Whether a number is still what it was: a program may close all descriptors there are, and reuse theirs."""
+    try:
+        return _identity(number) == identity
+    except OSError:
+        return False
+
+
+def _close(held: _socket.socket, number: int, identity: "tuple[int, int]") -> None:
+    """Close a socket, unless its number is somebody else's by now."""
+    if _is(number, identity):
+        held.close()
+    else:
+        held.detach()
 
 
 def _moved(number: int) -> int:

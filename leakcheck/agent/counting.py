@@ -112,7 +112,7 @@ class Questions:
         answer["objects"] = len(objects) - own
         answer["garbage"] = self._part("count", lambda: len(gc.garbage))
         answer["tasks"] = self._part("count", lambda: _tasks(objects))
-        answer["threads"] = self._part("count", lambda: _threads(self.agent.ident), {})
+        answer["threads"] = self._part("count", lambda: _threads(core.ident()), {})
         answer["types"] = self._part("types", lambda: self._grown(objects)) if len(objects) <= MANY else None
 
     def _grown(self, objects: list[object]) -> dict[str, int]:
@@ -128,8 +128,9 @@ class Questions:
         return dict(sorted((item for item in grown if item[1] > 0), key=lambda item: -item[1])[:TYPES])
 
     def _own(self) -> Json:
-        agent = self.agent
-        return {"inode": agent.inode, "thread": agent.native, "blocks": agent.blocks, "bytes": None}
+        listener = self.agent.listener  # None, or another one, where the program forked a moment ago
+        inode, thread = (listener.identity[1], listener.native) if listener else (0, 0)
+        return {"inode": inode, "thread": thread, "blocks": self.agent.blocks, "bytes": None}
 
     def _sizes(self, asked: Json) -> Json:
         names, lend = asked.get("names"), asked.get("lend")

@@ -150,6 +150,14 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sized:
+    """Event `sizes`: how large the entries are of the containers that grew."""
+
+    bytes_per_entry: Mapping[str, float]
+    """By resource name; with all that an entry alone refers to, the mean of a few of the newest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
     """Event `warning`: something that the reader must know to weigh the verdicts."""
 
@@ -169,12 +177,13 @@ class Ended:
     """The part of it spent in snapshots."""
 
 
-Event = Planned | Ready | Floor | Copy | Warned | Ended
+Event = Planned | Ready | Floor | Sized | Copy | Warned | Ended
 
 NAMES: Mapping[str, type[Event]] = {
     "plan": Planned,
     "target": Ready,
     "snapshot": Floor,
+    "sizes": Sized,
     "copy": Copy,
     "warning": Warned,
     "end": Ended,

@@ -6,14 +6,18 @@ on, so nothing of the conversation is left when the process is looked at from ou
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+REGISTRY = "registry."
+"""Names of resources that are containers begin with it."""
+_REPLACED_SECONDS = 2.0
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 5.0
 """Patience with a process that does not give up the interpreter: a C call, such as a search by pattern, may hold it."""
@@ -23,6 +27,8 @@ grows is to be known before it is judged."""
 _CENSUS_SECONDS = 0.5
 """The longest one: what was not reached by then is left to the next."""
 _MOST_BYTES = 8 << 20
+_SIZES_SECONDS = 1.0
+"""For all containers of one process together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +80,8 @@ class _Known:
     silent: str | None = None
     """Why it is not asked any more."""
     failures: int = 0
+    spoke: bool = False
+    """Whether it ever answered."""
 
 
 @dataclass(slots=True)
@@ -93,21 +101,22 @@ class Agents:
         one = self.known.setdefault((pid, started), _Known())
         if one.silent is not None:
             return one.silent
-        path = f"{self.folder}/{pid}.sock"
-        if not os.path.exists(path):
-            return _why_absent(pid)
         now = time.monotonic()
         due = now - one.census_at >= one.census_cost / (_EARLY_SHARE if one.censuses < _EARLY else _CENSUS_SHARE)
+        request = {"ask": "floor", "census": _CENSUS_SECONDS if due else 0}
         try:
-            answer = _converse(path, {"ask": "floor", "census": _CENSUS_SECONDS if due else 0})
+            answer = _answer(f"{self.folder}/{pid}.sock", request, lambda: None if one.spoke else _why_absent(pid))
         except (OSError, ValueError) as error:
             os.stat(f"/proc/{pid}")
             one.failures += 1
-            why = f"the agent inside process {pid} did not answer within {_ANSWER_SECONDS:g} s ({error})"
+            why = f"the agent inside process {pid} does not answer ({error})"
             if one.failures >= 3:  # each costs its patience
                 one.silent = why
             return why
-        one.failures = 0
+        if isinstance(answer, str):
+            one.silent = answer
+            return answer
+        one.failures, one.spoke = 0, True
         if due:
             one.census_at, one.census_cost = now, _number(answer, "pauses", "census")
             one.censuses += 1
@@ -116,9 +125,40 @@ class Agents:
             return f"the agent inside process {pid} failed: {problem}"
         return _understood(answer)
 
-    def converse(self, pid: int, request: Mapping[str, object]) -> Mapping[str, object]:
-        """Ask one process for something else. Raises OSError or ValueError where it does not answer."""
-        return _converse(f"{self.folder}/{pid}.sock", request)
+    def sizes(self, pid: int, names: Sequence[str]) -> dict[str, float]:
+        """Return bytes per entry of the named containers of one process; without those that could not be measured."""
+        pympler = importlib.util.find_spec("pympler")
+        lent = None if pympler is None or pympler.origin is None else str(Path(pympler.origin).parent.parent)
+        request = {"ask": "sizes", "names": list(names), "lend": lent, "seconds": _SIZES_SECONDS}
+        try:
+            found = _converse(f"{self.folder}/{pid}.sock", request).get("sizes")
+        except (OSError, ValueError):
+            return {}  # it has ended, or does not answer: sizes are told where they are known
+        if not isinstance(found, Mapping):
+            return {}
+        sizes = {str(name): _number(found, str(name), "bytes_per_entry") for name in found}
+        return {name: size for name, size in sizes.items() if size > 0}
+
+
+def _answer(
+    path: str, request: Mapping[str, object], why_absent: Callable[[], str | None]
+) -> Mapping[str, object] | str:
+    """Ask, again and again for a while where nobody listens: a fork replaces the socket, a start takes its time.
+
+    A text of `why_absent` ends the asking: there is no agent, and that is why.
+    """
+    until, pause = time.monotonic() + _REPLACED_SECONDS, 0.005
+    while True:
+        try:
+            return _converse(path, request)
+        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, EOFError) as error:
+            reason = why_absent()
+            if reason is not None:
+                return reason
+            if time.monotonic() > until:
+                raise OSError(f"nobody listens: {error}") from error
+            time.sleep(pause)
+            pause = min(2 * pause, 0.1)
 
 
 def is_python(pid: int) -> bool:
@@ -127,8 +167,8 @@ def is_python(pid: int) -> bool:
     return name.startswith("python")
 
 
-def _why_absent(pid: int) -> str:
-    """Say why there is no agent: what the command line and the environment of the process show."""
+def _why_absent(pid: int) -> str | None:
+    """Say why there is no agent, by the command line and the environment of the process; None: there should be one."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     flags = {
         letter
@@ -145,7 +185,7 @@ def _why_absent(pid: int) -> str:
         environment = [b"LEAKCHECK_AGENT="]
     if not any(one.startswith(b"LEAKCHECK_AGENT=") for one in environment):
         return f"process {pid} was started with an environment of its own, so no agent is inside it"
-    return f"no agent answers in process {pid}: its Python is older than 3.8, or closed all its descriptors"
+    return None
 
 
 def _converse(path: str, request: Mapping[str, object]) -> Mapping[str, object]:
@@ -160,6 +200,8 @@ def _converse(path: str, request: Mapping[str, object]) -> Mapping[str, object]:
             received += piece
             if len(received) > _MOST_BYTES:
                 raise ValueError(f"its answer is longer than {_MOST_BYTES} bytes")
+    if not received:
+        raise EOFError("it closed the connection")
     answer = json.loads(received)
     if not isinstance(answer, dict):
         raise ValueError("its answer is no object")  # noqa: TRY004 - a broken peer, not a wrong argument

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from leakcheck.guards import bound_in_source
 from leakcheck.model.reading import Holder, Reading, Resource, Statistic
 from leakcheck.probes import MOST_HOLDERS, CannotReadError, Setting
-from leakcheck.probes._inside import Inside, Registry
+from leakcheck.probes._inside import REGISTRY, Inside, Registry
 from leakcheck.probes._look import ProcessLook
 
 _FIXED = (
@@ -73,7 +73,7 @@ class Probe:
         for one in inside.registries:
             if one.name.endswith(_UNNAMED):
                 continue
-            name = f"registry.{one.name}"
+            name = f"{REGISTRY}{one.name}"
             if name not in self._registries:
                 if len(self._registries) >= _MOST_REGISTRIES:
                     continue

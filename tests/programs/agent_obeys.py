@@ -1,4 +1,4 @@
-"""Runs each line of stdin as Python and says `ok`, or what went wrong; ends with EOF. For Python 3.8 and later."""
+"""Runs each line of stdin as Python and says `ok`, or `failed` and why; ends with EOF. For Python 3.8 and later."""
 
 # ruff: noqa: BLE001, T201 - whatever goes wrong is told to the test
 import sys
@@ -7,6 +7,6 @@ for line in sys.stdin:
     try:
         exec(line, globals())
     except Exception as error:
-        print(type(error).__name__, error, flush=True)
+        print("failed", type(error).__name__, error, flush=True)
     else:
         print("ok", flush=True)
