@@ -91,7 +91,10 @@ def _sentence(
     limit: Limit, hours: tuple[float, float | None], pace: float | None, operations: tuple[float, float | None]
 ) -> str:
     what = _WHAT_HAPPENS.get(limit.name, f"{limit.name} reached")
-    load = "" if pace is None else f" at {pace:.3g} operations/s ({_operations(*operations)})"
+    load = ""
+    if pace is not None:
+        shown = f"{pace:,.0f}" if pace >= 100 else f"{pace:.3g}"
+        load = f" at {shown} operations/s ({_operations(*operations)})"
     in_bytes = limit.name in {"cgroup memory.max", "RAM"}
     value = f"{limit.value / (1 << 20):,.0f} MiB" if in_bytes else f"{limit.value:,.0f}"
     return f"{what} in {_span(*hours)}{load}, limit {value}"

@@ -230,6 +230,7 @@ def _judge_unread(
 def _rounds(floors: Sequence[Floor], followed: dict[str, Track]) -> tuple[Round, ...]:
     shown = {first_judged(floors), end_of_judged(floors) - 1} if floors else set()
     played = operations_by_round(floors)
+    since = {name: track.present.index(True) for name, track in followed.items() if track.seen}
     return tuple(
         Round(
             number=floor.round,
@@ -251,7 +252,7 @@ def _rounds(floors: Sequence[Floor], followed: dict[str, Track]) -> tuple[Round,
                     before_undo=floor.before_undo.get(name),
                 )
                 for name, track in followed.items()
-                if track.seen
+                if track.seen and index >= since[name]
             },
             unread=tuple(sorted({one.resource for one in floor.snapshot.unread})),
             pause_seconds=floor.snapshot.pause_seconds,

@@ -87,6 +87,10 @@ def ask(path, question, *, whole=True):
     return json.loads(read) if read else None
 
 
+pytestmark = pytest.mark.share(5)
+"""Each interpreter and each way in turn; coprime to the number of interpreters."""
+
+
 class Target:
     """A process with the agent's environment, told what to do through stdin."""
 
@@ -185,6 +189,7 @@ def obeying(start):
 
 
 @each_python
+@pytest.mark.share(1)
 def test_a_floor_is_answered_whole_and_the_end_is_clean(obeying, version):
     target = obeying(version)
     answer = target.floor()
@@ -542,6 +547,7 @@ def test_a_folder_that_cannot_be_used_disturbs_nobody(start, environment, given)
     assert target.end() == (0, "")
 
 
+@pytest.mark.share(1)
 def test_every_file_of_the_agent_is_python_3_8():
     files = sorted(AGENT.rglob("*.py"))
     assert len(files) >= 4

