@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import sys
@@ -96,6 +97,15 @@ def evidence(session: nox.Session) -> None:
     """Measure what the documents quote; hours, resumable: `nox -s evidence -- NAME…`, results under reports/."""
     _install_for_tests(session)
     session.run("python", "-P", "reports/evidence", *session.posargs, env={"PATH": _path(session)})
+
+
+@nox.session(name="verdict-bench")
+def verdict_bench(session: nox.Session) -> None:
+    """Audit programs with known answers, one after the other; hours, resumable: `… -- reports/DATE-verdict`."""
+    _install_for_tests(session)
+    folder = session.posargs[0] if session.posargs else f"reports/{dt.datetime.now(dt.UTC).date()}-verdict"
+    for words in (("run", folder, "report"), ("report", folder), ("power", folder)):
+        session.run("python", "-P", "reports/verdict", *words, env={"PATH": _path(session)})
 
 
 def _path(session: nox.Session) -> str:

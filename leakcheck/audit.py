@@ -41,6 +41,10 @@ class Parts:
     start: Callable[[], Target]
     driver: Driver
     looker: Callable[[Target], Looker]
+    reach: Callable[[Target], tuple[str, ...]]
+    """Brings agents into a target that runs already; returns who could not be reached, and why."""
+    leave: Callable[[Target], tuple[str, ...]]
+    """Takes them out again."""
     write: Callable[[Event], object]
     """Takes each event as it happens: the journal first, then whoever watches."""
 
@@ -99,6 +103,8 @@ class Experiment:
     def __init__(self, parts: Parts, target: Target) -> None:
         self._plan, self._command, self._target, self._driver = parts.plan, parts.command, target, parts.driver
         self._looker, self._write = parts.looker(target), parts.write
+        self._reach, self._leave = parts.reach, parts.leave
+        self._seen: tuple[int, Standing] | None = None
         self._rounds = Rounds(parts.plan, target, parts.driver, self._looker, parts.write)
         self._ready: Ready | None = None
         self._kinds: tuple[str, ...] = ()
@@ -114,12 +120,13 @@ class Experiment:
         """Wait for the first answer and say what will be played."""
         begun = time.monotonic()
         opened = self._driver.open(self._target)
+        unreached = self._reach(self._target)
         self._looker.start_clock()
         self._kinds, self._apart = opened.operations, opened.apart
         ready = Ready(target=self._info(opened, time.monotonic() - begun), resources=self._looker.new_resources())
         self._write(ready)
         self._ready = ready
-        for warning in opened.warnings:
+        for warning in (*opened.warnings, *unreached):
             self._write(Warned(message=warning))
         self._rounds.begin((*self._kinds, *self._apart))
 
@@ -159,23 +166,30 @@ class Experiment:
             operations=self._plan.operations,
             seed=self._plan.seed,
         )
-        floors, looks = self._rounds.floors, Looks(is_fixed=self._plan.rounds is not None)
-        last = until * (1 - confirming.SHARE)
+        looks = Looks(is_fixed=self._plan.rounds is not None)
+        for last in (until * (1 - confirming.SHARE), until):  # what is kept back for proofs, where there is nothing
+            if self._is_over_by(last, until, schedule, looks):
+                return
+            now = self._standing()
+            if now.leaks or now.later:
+                self._prove(now, until)
+                return
+
+    def _is_over_by(self, last: float, until: float, schedule: Schedule, looks: Looks) -> bool:
+        """Play rounds up to that second; say whether the audit has ended by then, at a look or near a limit."""
+        floors = self._rounds.floors
         while step := schedule.next(costs(self._kinds, self._rounds.played, floors), last - self._looker.elapsed()):
             if self._plan.rounds is None and self._looker.elapsed() + round_seconds(floors) > last:
-                break
+                schedule.put_back()
+                return False
             self._take_all([step])
             if self._stopped_early:
-                return
+                return True
             if looks.is_due(floors, is_half_over=self._looker.elapsed() >= until / 2):
                 if self._is_over(until):
-                    return
+                    return True
                 looks.looked(floors)
-        now = self._standing()
-        if now.leaks or now.timed:
-            self._prove(now, until)
-        elif self._plan.rounds is None:
-            self._take_all(confirming.more(self._kinds, floors, lambda: until - self._looker.elapsed()))
+        return False
 
     def _size(self) -> None:
         """Ask how large the entries are of the containers that grew."""
@@ -187,16 +201,19 @@ class Experiment:
     def _standing(self) -> Standing:
         if self._ready is None:
             raise RuntimeError("nothing was opened")
-        return standing(self._plan, self._ready, self._rounds.floors)
+        floors = self._rounds.floors
+        if self._seen is None or self._seen[0] != len(floors):
+            self._seen = len(floors), standing(self._plan, self._ready, floors)
+        return self._seen[1]
 
     def _is_over(self, until: float) -> bool:
         """Look at the verdicts so far, prove what leaks, and say whether enough is known."""
         now, is_half_over = self._standing(), self._looker.elapsed() >= until / 2
         if not now.leaks:
-            return is_half_over and not now.timed and not now.undecided and is_clear(self._kinds, self._rounds.floors)
+            return is_half_over and not now.later and not now.undecided and is_clear(self._kinds, self._rounds.floors)
         self._prove(now, until)
         now = self._standing()
-        return bool(now.leaks) and (self._looker.elapsed() >= until / 2 or not (now.undecided or now.timed))
+        return bool(now.leaks) and (self._looker.elapsed() >= until / 2 or not (now.undecided or now.later))
 
     def _prove(self, now: Standing, until: float) -> None:
         """Play fresh rounds, of each suspect alone and of all but them, and then nothing: what goes on, what returns?
@@ -208,7 +225,7 @@ class Experiment:
             self._take_all(confirming.cycle(now.suspects, self._kinds, self._rounds.floors))
             if self._stopped_early:
                 return
-        if now.leaks:
+        if not now.by_time:
             self._take_idle(until)
 
     def _take_idle(self, until: float) -> None:
@@ -241,6 +258,8 @@ class Experiment:
     def let_go(self) -> None:
         """Close what the probes opened in the target: an inspector that is spoken to keeps Node from ending."""
         self._looker.close()
+        for warning in self._leave(self._target):
+            self._write(Warned(message=warning))
 
     def stop(self) -> None:
         """End the target as its owner would, and note what outlives it."""

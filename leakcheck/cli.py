@@ -464,6 +464,7 @@ def _kept(
     unwritten: LeakcheckError | None = None
     try:
         composition.check_ports(setup)
+        composition.check_inside(setup)
         with store.Journal(directory, secrets) as journal, Interruptible() as interruptible:
             try:
                 carry_out(secrets, journal, interruptible)

@@ -32,13 +32,19 @@ from leakcheck.render.watch import WatchView
 from leakcheck.schedule import PILOT_ROUNDS
 from leakcheck.serving import Serving
 from leakcheck.snapshots import Looker
-from leakcheck.targets import Target, reaching
+from leakcheck.targets import Target, injecting, reaching
 from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
 from leakcheck.thinning import thinned_events
 from leakcheck.watch_config import WatchSetup
 from leakcheck.watching import Parts as WatchParts
 from leakcheck.watching import watch
+
+
+def check_inside(setup: config.Setup) -> None:
+    """Refuse a process that no agent can come into, before anything starts."""
+    if setup.plan.inside and setup.plan.pid is not None:
+        injecting.check_inside(setup.plan.pid)
 
 
 def check_ports(setup: config.Setup) -> None:
@@ -103,6 +109,18 @@ class _Targets:
             inside = {**reaching.environment(self._agents, existing), **node.environment(existing)}
         return self.spawn(self.plan.command, inside, store.LOG)
 
+    def reach(self, target: Target) -> tuple[str, ...]:
+        """Put agents into a process that runs already, where that was asked for."""
+        if self._agents is None or self.plan.pid is None:
+            return ()
+        return injecting.inject(self.plan.pid, [member.pid for member in target.members()], self._agents)
+
+    def leave(self, target: Target) -> tuple[str, ...]:
+        """Take them out again."""
+        if self._agents is None or self.plan.pid is None:
+            return ()
+        return injecting.withdraw([member.pid for member in target.members()], self._agents)
+
     def looker(self, target: Target) -> Looker:
         """Make the probes for a target."""
         return Looker(
@@ -117,9 +135,15 @@ class _Targets:
         )
 
 
+_LONGEST_FOLDER = 60
+"""Characters: the path of a socket has room for 107, its name and ours not counted."""
+
+
 def _folder(stack: ExitStack) -> Path:
-    """Make a folder for this user alone, that is gone when the stack is left."""
-    made = tempfile.TemporaryDirectory(prefix="leakcheck-", ignore_cleanup_errors=True)
+    """Make a folder for this user alone, that is gone when the stack is left; its path is short enough for sockets."""
+    usual = tempfile.gettempdir()
+    place = usual if len(usual) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - the folder in it is ours alone
+    made = tempfile.TemporaryDirectory(prefix="leakcheck-", dir=place, ignore_cleanup_errors=True)
     return Path(stack.enter_context(made))
 
 
@@ -144,6 +168,8 @@ def _parts(setup: config.Setup, secrets: Secrets, targets: _Targets, write: Call
         start=targets.start,
         driver=drivers[plan.driver](),
         looker=targets.looker,
+        reach=targets.reach,
+        leave=targets.leave,
         write=write,
     )
 

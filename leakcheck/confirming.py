@@ -35,7 +35,8 @@ def cycle(suspects: Sequence[str], kinds: Sequence[str], floors: Sequence[Floor]
     Where nobody is suspected, or there is only one kind, two rounds of everything.
     """
     doses = _doses(kinds, floors)
-    if not suspects or len(kinds) < 2:
+    suspects = [suspect for suspect in suspects if not all(is_part_of(kind, suspect) for kind in kinds)]
+    if not suspects:
         return [Step(phase=Phase.CONFIRM, doses=doses), Step(phase=Phase.CONFIRM, doses=doses)] if doses else []
     alone = [{kind: doses[kind] for kind in kinds if is_part_of(kind, suspect)} for suspect in suspects]
     others = {kind: doses[kind] for kind in kinds if not any(is_part_of(kind, suspect) for suspect in suspects)}
@@ -64,16 +65,6 @@ def _falls(floors: Sequence[Floor]) -> bool:
 
 
 _PIECES = ("fds.", "registry.", "metric.", "processes", "threads", "tasks", "files.", "node.entries", "node.handles")
-
-
-def more(kinds: Sequence[str], floors: Sequence[Floor], left: Callable[[], float]) -> Iterator[Step]:
-    """Yield rounds of everything while there is time, where nothing leaks: what was kept back is not lost."""
-    while kinds and left() > 2 * _last_seconds(floors):
-        yield Step(phase=Phase.MAIN, doses=_doses(kinds, floors))
-
-
-def _last_seconds(floors: Sequence[Floor]) -> float:
-    return max(floor.load_seconds + floor.settle_seconds + floor.snapshot.cost_seconds for floor in floors[-3:])
 
 
 def _doses(kinds: Sequence[str], floors: Sequence[Floor]) -> Mapping[str, int]:

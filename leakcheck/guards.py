@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_SHRINKING = frozenset({"popitem", "pop", "popleft", "clear", "discard", "remove"})
-_ADDING = frozenset({"append", "appendleft", "add", "insert", "setdefault", "update", "extend", "put", "push"})
-_EMPTY = frozenset({"dict", "list", "set", "deque", "OrderedDict"})
+from leakcheck.shrinking import FUNCTIONS, adds_after, assigned, empties, last, refuses, shrinks
+
 _MORE, _LESS = (ast.Gt, ast.GtE, ast.Eq), (ast.Lt, ast.LtE, ast.NotEq)
 _LONGEST_TEST = 80
 _LONGEST_SOURCE = 4 << 20
 """Bytes: longer files are generated, and not read."""
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,8 @@ def guard(source: str, attribute: str, numbers: Mapping[str, int], owner: str | 
     """Return the first code in `source` that bounds a container of this name, one with a known bound before others.
 
     A bound is kept by an `if` or `while` that compares the container's `len` and then takes entries from the same
-    container, or refuses: raises or returns before the function adds to it. numbers: integers known from the running
+    container, or refuses: raises or returns before the function adds to it; or by a method that returns the comparison
+    (`shouldFlush`), where the file also empties the container at once. numbers: integers known from the running
     program, by name. owner: the class that has the attribute ("" for a global); None for any. Raises SyntaxError for
     what is no Python, ValueError for null bytes.
 
@@ -96,7 +95,7 @@ def _read(path: Path) -> str:
 def _with_bases(tree: ast.Module, name: str) -> frozenset[str]:
     """Return the class and those of the same file that it is derived from."""
     bases = {
-        node.name: [base for base in map(_last, node.bases) if base]
+        node.name: [base for base in map(last, node.bases) if base]
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     }
@@ -115,21 +114,13 @@ def _constants(tree: ast.Module) -> dict[str, float]:
     twice = set()
     bodies = [tree.body, *(node.body for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]
     for statement in (one for body in bodies for one in body):
-        for target, value in _assigned(statement):
+        for target, value in assigned(statement):
             number = _literal(value) if isinstance(target, ast.Name) else None
             if isinstance(target, ast.Name) and number is not None:
                 if found.get(target.id, number) != number:
                     twice.add(target.id)
                 found[target.id] = number
     return {name: number for name, number in found.items() if name not in twice}
-
-
-def _assigned(statement: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
-    if isinstance(statement, ast.Assign):
-        return [(target, statement.value) for target in statement.targets]
-    if isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        return [(statement.target, statement.value)]
-    return []
 
 
 def _literal(expression: ast.expr) -> float | None:
@@ -146,7 +137,9 @@ def _value(expression: ast.expr, numbers: Mapping[str, float], constants: Mappin
         if left is None or right is None:
             return None
         return _calculated(expression.op, left, right)
-    name = _last(expression)
+    name = last(expression)
+    if isinstance(expression, ast.Subscript) and isinstance(expression.slice, ast.Constant):
+        name = str(expression.slice.value)
     return numbers.get(name, constants.get(name)) if name else None
 
 
@@ -166,12 +159,6 @@ def _calculated(operator: ast.operator, left: float, right: float) -> float | No
             return None
 
 
-def _last(expression: ast.expr) -> str:
-    if isinstance(expression, ast.Name):
-        return expression.id
-    return expression.attr if isinstance(expression, ast.Attribute) else ""
-
-
 def _first(source: _Source) -> Guard | None:
     found = list(_guards(source, source.tree, None, None))
     return next((one for one in found if one.bound is not None), found[0] if found else None)
@@ -182,10 +169,12 @@ def _guards(source: _Source, node: ast.AST, within: str | None, function: ast.AS
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.If, ast.While)):
             yield from _tested(source, child, within, function)
+        if isinstance(child, ast.Return) and child.value is not None:
+            yield from _answered(source, child, child.value, within)
         if isinstance(child, ast.ClassDef):
             yield from _guards(source, child, child.name, None)
         else:
-            yield from _guards(source, child, within, child if isinstance(child, _FUNCTIONS) else function)
+            yield from _guards(source, child, within, child if isinstance(child, FUNCTIONS) else function)
 
 
 def _tested(source: _Source, node: ast.If | ast.While, within: str | None, function: ast.AST | None) -> Iterator[Guard]:
@@ -197,8 +186,17 @@ def _tested(source: _Source, node: ast.If | ast.While, within: str | None, funct
             continue  # `if len(items) > 0` asks whether there is anything
         same = ast.dump(container)
         body = node.body if is_more else node.orelse
-        if _shrinks(body, same) or (_refuses(body) and _adds_after(function, node, same)):
+        if shrinks(body, same) or (refuses(body) and adds_after(function, node, same)):
             yield Guard(line=node.lineno, bound=value, text=_text(node.test))
+
+
+def _answered(source: _Source, node: ast.Return, answer: ast.expr, within: str | None) -> Iterator[Guard]:
+    """Yield the bound of a method that answers whether the container is full, where its file also empties it."""
+    for container, bound, is_more in _comparisons(answer, negated=False):
+        value = _value(bound, {k: float(v) for k, v in source.numbers.items()}, source.constants)
+        meant = is_more and _is_meant(source, container, within) and value is not None and value >= 1
+        if meant and empties(source.tree, ast.dump(container)):
+            yield Guard(line=node.lineno, bound=value, text=_text(answer))
 
 
 def _comparisons(test: ast.expr, *, negated: bool) -> Iterator[tuple[ast.expr, ast.expr, bool]]:
@@ -237,82 +235,9 @@ def _is_meant(source: _Source, container: ast.expr, within: str | None) -> bool:
             return not source.attribute and mine
         case ast.Attribute(value=ast.Name(id="self" | "cls"), attr=attribute):
             return attribute == source.attribute and mine
-        case _:
-            return bool(source.attribute) and _last(container) == source.attribute
-
-
-def _below(statements: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield what runs with these statements: not what is in functions that they only define."""
-    step: list[ast.AST] = list(statements)
-    while step:
-        node = step.pop()
-        if not isinstance(node, _FUNCTIONS):
-            yield node
-            step += ast.iter_child_nodes(node)
-
-
-def _shrinks(statements: list[ast.stmt], same: str) -> bool:
-    return any(_takes(node, same) for node in _below(statements))
-
-
-def _takes(node: ast.AST, same: str) -> bool:
-    """Say whether this takes entries out of the container whose expression is dumped as `same`."""
-    match node:
-        case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in _SHRINKING:
-            through_super = isinstance(value, ast.Call) and _last(value.func) == "super"
-            return ast.dump(value) == same or (through_super and same == _SELF)
-        case ast.Call(func=function, args=[first, *_]) if _last(function) == "heappop":
-            return ast.dump(first) == same
-        case ast.Delete(targets=targets):
-            return any(isinstance(one, ast.Subscript) and ast.dump(one.value) == same for one in targets)
-        case _:
-            return any(_is_stored(target, same) and _is_shorter(value, same) for target, value in _assigned(node))
-
-
-_SELF = ast.dump(ast.Name(id="self", ctx=ast.Load()))
-
-
-def _is_stored(target: ast.expr, same: str) -> bool:
-    """Say whether the container itself, or all of it (`x[:]`), is assigned."""
-    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Slice):
-        return ast.dump(target.value) == same
-    return ast.dump(target).replace("ctx=Store()", "ctx=Load()") == same
-
-
-def _is_shorter(value: ast.expr, same: str) -> bool:
-    """Say whether it is a slice of the same container, or empty."""
-    match value:
-        case ast.Subscript(value=whole, slice=ast.Slice()):
-            return ast.dump(whole) == same
-        case ast.List(elts=[]) | ast.Dict(keys=[]):
-            return True
-        case ast.Call(func=function, args=[], keywords=[]):
-            return _last(function) in _EMPTY
-        case _:
-            return False
-
-
-def _refuses(statements: list[ast.stmt]) -> bool:
-    """Say whether nothing after these statements is reached."""
-    return bool(statements) and isinstance(statements[-1], (ast.Raise, ast.Return))
-
-
-def _adds_after(function: ast.AST | None, test: ast.stmt, same: str) -> bool:
-    """Say whether the function adds to the container after the test that may end it."""
-    if function is None or isinstance(test, ast.While):
-        return False
-    after = [node for node in ast.walk(function) if getattr(node, "lineno", 0) > (test.end_lineno or 0)]
-    return any(_adds(node, same) for node in after)
-
-
-def _adds(node: ast.AST, same: str) -> bool:
-    match node:
-        case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in _ADDING:
-            return ast.dump(value) == same
-        case ast.Assign(targets=[ast.Subscript(value=value)]):
-            return ast.dump(value) == same
-        case _:
-            return False
+        case _:  # of another object: known to be meant only where no other class speaks of its own
+            near = mine or within is None
+            return bool(source.attribute) and near and last(container) == source.attribute
 
 
 def _text(test: ast.expr) -> str:

@@ -74,9 +74,9 @@ class Case:
         fillers = [
             (one.series, one.first)
             for one in alone.values()
-            if one.series.resource.bound is not None
+            if one.series.resource.bound_by
             and one.judgement.shape in {Shape.FILLING, Shape.PLATEAU}
-            and one.judgement.verdict is Verdict.CLEAN
+            and one.judgement.verdict in {Verdict.CLEAN, Verdict.UNDECIDED}
             and one.series.values[-1] > one.series.values[one.first]
         ]
         for name, one in alone.items():

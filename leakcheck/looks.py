@@ -1,7 +1,7 @@
 """When an audit looks at its verdicts before its end: at few and fixed times, for each is a chance to be wrong.
 
-What such a look accuses must show again in fresh rounds and stay in a quiet phase; what it clears had a thousand
-operations of each kind.
+What such a look accuses must show again in fresh rounds and stay in a quiet phase; what it clears had
+thousands of operations of each kind.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from leakcheck.model.event import Floor
 _FIRST = 27
 """Floors: a third of them left out, these are what memory needs."""
 _GROWTH = 1.4
-_ENOUGH = 1000
-"""Operations of each kind that were judged: a path that one in hundreds takes was taken."""
+_ENOUGH = 4000
+"""Operations of each kind that were judged: three pieces in a thousand of them show, with the power aimed at."""
 
 
 class Looks:

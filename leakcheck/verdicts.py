@@ -108,9 +108,11 @@ class Standing:
     """How the verdicts would stand if the audit ended now."""
 
     leaks: tuple[str, ...]
-    """Resources that leak by the operations played."""
-    timed: bool
-    """Whether one grows by time."""
+    """Resources counted in pieces that leak by the operations played, and memory beside them: provable now."""
+    later: bool
+    """Whether one grows by time, or memory grows and nobody is known to hold it: only time shows whether it ends."""
+    by_time: bool
+    """Whether all that leaks does so by time."""
     suspects: tuple[str, ...]
     """The operations that what leaks is put down to, at most three: those worth playing alone."""
     undecided: bool
@@ -127,13 +129,19 @@ def standing(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> Standing:
     shared = [suspect.holder for one in leaks if one.operation is None for suspect in one.suspects]
     among = [without_era(holder) for holder in shared if holder in ready.target.operations]
     timed = [one for one in leaks if one.shape is Shape.TIME_DRIVEN]
+    held = any(one not in timed and one.unit not in _AMOUNTS for one in leaks)
     return Standing(
-        leaks=tuple(one.resource for one in leaks if one not in timed),
-        timed=bool(timed),
+        leaks=tuple(one.resource for one in leaks if one not in timed) if held else (),
+        later=bool(timed) or bool(leaks and not held),
+        by_time=len(timed) == len(leaks),
         suspects=tuple(dict.fromkeys((*named, *among)))[:MOST_SUSPECTS],
         undecided=any(one.verdict is Verdict.UNDECIDED for one in findings),
         registries=tuple(one.resource for one in findings if one.resource.startswith("registry.") and _grew(one)),
     )
+
+
+_AMOUNTS = ("bytes", "blocks")
+"""Units of what is no piece with a name."""
 
 
 def _grew(finding: Finding) -> bool:

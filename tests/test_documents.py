@@ -288,6 +288,7 @@ RULES = {
     "idle": "weigh_idle",
     "pages": "weigh_pages",
     "stored": "name_stored",
+    "wandering": "drifts",
     "weak": "withdraw",
 }
 """Rules that change a judgement, by the name of their file; the others are called `judge_…`."""

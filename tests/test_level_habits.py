@@ -1,4 +1,4 @@
-"""Memory by its kind: what Python's blocks, malloc's bytes, Node's heap and the kernel's pages are called a leak for."""
+"""Memory by its kind: what Python's blocks, malloc's bytes, Node's heap and the kernel's pages are blamed for."""
 
 import random
 from itertools import accumulate
@@ -63,23 +63,22 @@ def leaking(name, each, seed, played):
     return [value + each * count for value, count in zip(white(name, seed, len(played)), done, strict=True)]
 
 
-# How often noise is accused. Of 200 runs at one in a hundred, 2 are expected, and more than 7 come up in one of 1,000
-# such tests; at one in three thousand, 0.07 are expected, and more than 1 in one of 400.
+# How often noise is accused. Of 120 runs at one in a hundred, 1.2 are expected, and more than 5 come up in 2 of 1,000
+# such tests; at one in three thousand, 0.04 are expected, and more than 1 in one of 1,000.
 
 
-@pytest.mark.parametrize("name", USUAL)
-def test_white_noise_is_never_accused(name):
-    rounds = FEWEST_FLOORS + 8
+@pytest.mark.parametrize(("name", "rounds"), [*((name, 18) for name in FEW), *((name, 24) for name in MANY)])
+def test_white_noise_is_never_accused(name, rounds):
     verdicts = [judge_level(series(name, white(name, seed, rounds)), 0, 0.01).verdict for seed in range(200)]
     assert Verdict.LEAK not in verdicts
 
 
-@pytest.mark.parametrize(("name", "rounds"), [("heap.blocks", 18), ("heap.malloc", 18), ("memory.anon", 28)])
-def test_a_level_that_wanders_is_accused_no_more_often_than_stated(name, rounds):
-    runs = [series(name, walk(name, seed, rounds)) for seed in range(200)]
+@pytest.mark.parametrize("name", ["heap.blocks", "heap.malloc", "node.heap", "memory.anon"])
+def test_a_level_that_wanders_is_accused_no_more_often_than_stated(name):
+    runs = [series(name, walk(name, seed, 32)) for seed in range(120)]
     accused = [run for run in runs if judge_level(run, 0, 0.01).verdict is Verdict.LEAK]
     strictly = [run for run in accused if judge_level(run, 0, OF_THIRTY).verdict is Verdict.LEAK]
-    assert len(accused) <= 7
+    assert len(accused) <= 5
     assert len(strictly) <= 1
 
 
@@ -98,30 +97,46 @@ def test_a_smaller_chance_of_error_never_accuses_more(name):
     ("name", "each"), [("heap.blocks", 1), ("heap.malloc", 64), ("node.heap", 256), ("memory.anon", 1024)]
 )
 def test_a_small_leak_is_found_in_sixty_rounds_with_its_rate(name, each):
-    found, played = [], doses(60)
+    played = doses(60)
     for seed in range(12):
         judged = judge_level(series(name, leaking(name, each, seed, played), played), 20, OF_THIRTY)
-        found.append(judged)
         assert judged.verdict is Verdict.LEAK
         assert judged.rate.per is Per.OPERATION
-        assert judged.rate.value == pytest.approx(each, rel=0.15)
-    assert sum(one.rate.low <= each <= one.rate.high for one in found) >= 8
+        assert judged.operation or judged.rate.value == pytest.approx(each, rel=0.15)
+
+
+def test_the_interval_of_a_rate_holds_the_true_one_as_often_as_stated():
+    played, held = doses(60), []
+    for seed in range(60):
+        judged = judge_level(series("heap.malloc", leaking("heap.malloc", 64, seed, played), played), 20, OF_THIRTY)
+        if judged.verdict is Verdict.LEAK:
+            held.append(judged.rate.low <= 64 <= judged.rate.high)
+    assert len(held) >= 40
+    assert sum(held) >= 0.85 * len(held)  # fewer in one of 500 such tests
+
+
+def test_no_single_operation_is_named_where_all_leak_alike():
+    played, named = doses(60), []
+    for seed in range(24):
+        judged = judge_level(series("heap.blocks", leaking("heap.blocks", 1, seed, played), played), 20, OF_THIRTY)
+        named += [judged.operation] if judged.operation else []
+    assert len(named) <= 4  # one in twenty: 1.2 expected, more than 4 in one of 100 such tests
 
 
 @pytest.mark.parametrize("name", USUAL)
-@pytest.mark.parametrize("share", [0.05, 0.3, 1.0])
-def test_a_leak_is_not_called_clean_above_the_stated_rate(name, share):
+@pytest.mark.parametrize(("share", "most"), [(0.3, 0), (1.0, 4)])
+def test_a_leak_is_seldom_called_clean_above_the_stated_rate(name, share, most):
     played = doses(50)
     each = share * USUAL[name][3] / (34 * 200)
-    for seed in range(6):
-        judged = judge_level(series(name, leaking(name, each, seed, played), played), 16, OF_THIRTY)
-        assert judged.verdict is not Verdict.CLEAN or judged.detectable.value >= each
+    judged = [judge_level(series(name, leaking(name, each, seed, played), played), 16, OF_THIRTY) for seed in range(20)]
+    passed = [one for one in judged if one.verdict is Verdict.CLEAN and one.detectable.value < each]
+    assert len(passed) <= most  # of 20 at one in twenty: more than 4 in 3 of 1,000 such tests
 
 
 @pytest.mark.parametrize("name", FEW)
 def test_counted_inside_sixteen_floors_are_enough_to_accuse(name):
     played = doses(FEWEST_FLOORS)
-    values = leaking(name, USUAL[name][3] / 400, 1, played)
+    values = leaking(name, USUAL[name][3] / 100, 1, played)
     judged = judge_level(series(name, values, played), 0, OF_THIRTY)
     assert judged.verdict is Verdict.LEAK
 
@@ -131,9 +146,9 @@ def test_of_other_levels_twenty_four_floors_are_needed_unless_it_doubled(name):
     level = USUAL[name][1]
     for rounds, verdict in ((23, Verdict.UNDECIDED), (24, Verdict.LEAK)):
         played = doses(rounds)
-        values = leaking(name, max(0.5 * level, 1.5 * USUAL[name][3]) / (rounds * 200), 1, played)
-        if values[-1] < 2 * values[0]:
-            assert judge_level(series(name, values, played), 0, OF_THIRTY).verdict is verdict
+        values = leaking(name, 0.7 * level / (rounds * 200), 1, played)
+        assert values[-1] < 2 * values[0]
+        assert judge_level(series(name, values, played), 0, OF_THIRTY).verdict is verdict
     played = doses(FEWEST_FLOORS)
     doubled = leaking(name, 3 * level / (FEWEST_FLOORS * 200), 1, played)
     assert judge_level(series(name, doubled, played), 0, OF_THIRTY).verdict is Verdict.LEAK

@@ -890,3 +890,25 @@ def test_the_smallest_leak_is_the_one_from_which_on_all_are_found(bench):
     rows = [{**shared, "left_out": 0, "rate": rate, "power": power, "low": 0, "high": 1} for rate, power in powers]
     assert [one["rate"] for one in bench.power.smallest(rows)] == [0.8]
     assert [one["rate"] for one in bench.power.smallest(rows[:3])] == [None]
+
+
+@pytest.mark.slow
+def test_two_programs_that_the_commit_draws_are_judged_as_they_are(tmp_path):
+    """A share of the bench: one healthy and one leaking program of the half that rules were developed on."""
+    arguments = ("run", tmp_path, "develop", "--healthy", "1", "--leaking", "1")
+    finished = subprocess.run(
+        [sys.executable, "-P", BENCH, *arguments], capture_output=True, text=True, check=False, timeout=280
+    )
+    assert finished.returncode == 0, finished.stderr
+    for line in map(json.loads, (tmp_path / "develop.jsonl").read_text().splitlines()):
+        accused = [one for one in line["findings"] if one["verdict"] == "leak"]
+        if line["leaks"]:
+            assert line["verdict"] != "failed", line
+            assert accused or _is_below_what_is_stated(line), line
+        else:
+            assert accused == [], line
+
+
+def _is_below_what_is_stated(line):
+    stated = [one["detectable"]["value"] for one in line["findings"] if one["detectable"]]
+    return line["verdict"] == "undecided" or not stated or line["rate"] < max(stated)

@@ -10,7 +10,9 @@ from collections import UserDict, UserList, deque
 from typing import Any, Callable, NamedTuple  # noqa: UP035 (Python 3.8)
 
 MOST_NUMBERS = 8
-"""Integers of an owner that are told: one of them may be the bound."""
+"""Integers of an owner that are told, and of its settings: one of them may be the bound."""
+_MOST_SETTINGS = 64
+"""Entries: a larger dict is no table of settings."""
 _TELLING = ("max", "limit", "size", "cap", "bound")
 """Parts of names that speak of a bound (`maxlen` and `capacity` are among them)."""
 _CACHED = type(functools.lru_cache(maxsize=1)(len))
@@ -117,7 +119,22 @@ def bound_of(container: Any, owner: Any = None, names: dict[str, Any] | None = N
     if owner is None:
         return Bound(numbers={**_numbers({k: v for k, v in list((names or {}).items()) if _tells(k)}), **own})
     most = _most(container, owner)
-    return Bound(most, "maxsize") if most else Bound(numbers={**_numbers(attributes_of(owner)), **own})
+    if most:
+        return Bound(most, "maxsize")
+    mine = attributes_of(owner)
+    return Bound(numbers={**_numbers(_settings(mine)), **_numbers(mine), **own})
+
+
+def _settings(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return what the owner's own dicts and objects hold by name: `self.settings["most"]`, `self.options.most`."""
+    found: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if name[:2] == "__" or (type(value) in _LENGTHS and type(value) is not dict):
+            continue
+        inner = value if type(value) is dict else instance_dict(value) if not isinstance(value, type) else None
+        if inner is not None and len(inner) <= _MOST_SETTINGS:
+            found.update({key: one for key, one in list(inner.items()) if type(key) is str})
+    return found
 
 
 def _most(container: Any, owner: Any) -> int | None:

@@ -103,6 +103,10 @@ class Listener:
                     _sleep(0.05)
                 else:
                     self.agent.talk(number)
+                    if self.agent.leaving:
+                        self.let_go()
+                        self.remove()
+                        return
         except Exception:  # noqa: BLE001 - a thread that fails would print: the asker sees that nobody answers
             return
         finally:
@@ -148,6 +152,8 @@ class Agent:
         """Objects tracked by the collector that came with the first question, likewise."""
         self.turn = _lock()
         self.questions: counting.Questions | None = None
+        self.leaving = False
+        """Asked to end, by who brought it into a running process. It comes back with `move`."""
 
     def listen(self) -> None:
         """Start listening. Where that fails there is no agent, and whoever asks sees that."""
@@ -155,6 +161,12 @@ class Agent:
             self.listener = Listener(self)
         except (OSError, RuntimeError):
             self.listener = None
+
+    def move(self, folder: str) -> None:
+        """Listen in another folder, as if nothing had been asked before."""
+        self.end()
+        self.folder, self.questions, self.leaving = folder, None, False
+        self.listen()
 
     def before_fork(self) -> None:
         """Have no thread while the process forks: Python 3.12 warns of it, and a lock it holds stays held below."""
@@ -166,7 +178,7 @@ class Agent:
     def after_fork_here(self) -> None:
         """Go on in the process that forked."""
         listener = self.listener
-        if listener is not None and listener.ending:
+        if listener is not None and listener.ending and not self.leaving:
             self.listen()
         if self.fork.locked():
             self.fork.release()
@@ -177,7 +189,7 @@ class Agent:
         self.fork, self.turn, self.questions = _lock(), _lock(), None
         if listener is not None:
             listener.let_go()
-            if not _about_to_execute(sys._getframe()):  # noqa: SLF001
+            if not self.leaving and not _about_to_execute(sys._getframe()):  # noqa: SLF001
                 self.listen()
 
     def end(self) -> None:
@@ -228,6 +240,9 @@ class Agent:
             return b'{"v": 1, "problem": "%s"}\n' % text.encode("ascii", "replace")
         finally:
             self.turn.release()
+
+
+_agent: "Agent | None" = None
 
 
 def _identity(number: int) -> "tuple[int, int]":
@@ -286,8 +301,15 @@ def _about_to_execute(frame: "FrameType | None") -> bool:
 
 
 def start(folder: str, blocks: int) -> None:
-    """Listen in `folder` as long as this process lives; `blocks` were allocated before this file was loaded."""
-    agent = Agent(folder, 0)
+    """Listen in `folder` as long as this process lives; `blocks` were allocated before this file was loaded.
+
+    An agent that an earlier audit left in a running process moves there.
+    """
+    global _agent  # noqa: PLW0603 - one for each process
+    if _agent is not None:
+        _agent.move(folder)
+        return
+    agent = _agent = Agent(folder, 0)
     agent.listen()
     os.register_at_fork(
         before=agent.before_fork,

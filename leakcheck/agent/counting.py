@@ -64,6 +64,9 @@ class Questions:
             asked = json.loads(line)
         except (ValueError, RecursionError) as error:
             return {"v": 1, "problem": f"no question in JSON: {error}"}
+        if isinstance(asked, dict) and asked.get("ask") == "leave":
+            self.agent.leaving = True
+            return {"v": 1, "problem": None}
         if not isinstance(asked, dict) or asked.get("ask") not in ("floor", "sizes"):
             return {"v": 1, "problem": "ask is neither floor nor sizes"}
         answer = self._floor(asked) if asked["ask"] == "floor" else self._sizes(asked)

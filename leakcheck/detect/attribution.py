@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leakcheck.detect import amount
+from leakcheck.detect.wandering import t_quantile
 from leakcheck.model.finding import Per, Rate, Suspect
 from leakcheck.model.kinds import ALL, is_part_of, way_of, without_era
 from leakcheck.model.series import Series
@@ -25,6 +26,9 @@ _SURE = 0.4
 chance in a third of all runs, and 3.3 in one of sixty."""
 _TAKEN_AWAY = 0.3
 """Of the growth, that causes together may seem to take away: no operation does, so more says that nothing fits."""
+_TOLD_APART = 6.0
+"""Strong, by Kass and Raftery (1995): noise alone makes one of three equal causes fit so much better in a few of a
+hundred runs."""
 _MOST_OF_IT = 0.6
 """An operation owns the growth when it explains this share: two equal owners explain half each."""
 _NEARLY_ALL = 0.8
@@ -99,10 +103,22 @@ def attribute(series: Series, first: int) -> Attribution:
         if found.owner is not None and not _is_shared_with_another_era(found):
             return found
         merged = list(dict.fromkeys(map(coarser, kinds)))
+        if coarser is way_of and len(merged) == 1:
+            merged = [ALL]  # a name for all that is played is none
         if len(merged) < len(names):
             columns = np.column_stack([_summed(played, kinds, name) for name in merged])
             found, names = _regress(columns, seconds, growth, merged, share), merged
     return found if found.owner is not None else _of_a_tool(finest, series)
+
+
+def follows_the_doses(attribution: Attribution, rounds: int, by_chance: float) -> bool:
+    """Whether rounds rise by what was played of one operation, more closely than the best of all would by chance."""
+    owner = attribution.owner
+    if owner is None or owner.cause in {None, ALL}:
+        return False
+    error = (owner.high - owner.low) / (2 * _T95)
+    causes = max(1, len(attribution.shares))
+    return owner.rate > error * t_quantile(1 - by_chance / 2 / causes, rounds - causes)
 
 
 def _is_shared_with_another_era(found: Attribution) -> bool:
@@ -162,7 +178,7 @@ def _sparse(
     )
     if len(growth) >= _FEWEST_FOR_ONE and len(fits) > 1:
         (best, place), (second, _) = fits[:2]
-        if best <= _FAR_BETTER * second and best <= _FAR_BETTER * float(growth @ growth):
+        if best < second and best <= _FAR_BETTER * second and best <= _FAR_BETTER * float(growth @ growth):
             return _shares(columns[place][:, None], growth, [causes[place]])
     return _regress(played.sum(axis=1, keepdims=True), seconds, growth, [ALL if len(kinds) != 1 else kinds[0]])
 
@@ -211,8 +227,30 @@ def _shares(
     if sum(one.share for one in found if one.share < 0) < -_TAKEN_AWAY:
         return Attribution(shares=(), owner=None)
     shares = tuple(sorted((one for one in found if one.low > 0), key=lambda one: -one.share))
-    sure = [one for one in shares if one.share >= owned_from and one.low >= _SURE * one.rate]
+    sure = [
+        one
+        for one in shares
+        if one.share >= owned_from and one.low >= _SURE * one.rate and _is_told_apart(one.cause, causes, design, growth)
+    ]
     return Attribution(shares=shares, owner=sure[0] if sure else None)
+
+
+def _is_told_apart(
+    cause: str | None, causes: list[str | None], design: NDArray[np.float64], growth: NDArray[np.float64]
+) -> bool:
+    """Whether the one cause fits better than all operations alike would, by more than noise makes it seem to.
+
+    The difference of the two fits' log-likelihoods, as of BIC for as many parameters; nothing to tell where there is
+    only one operation.
+    """
+    played = [place for place, one in enumerate(causes) if one is not None]
+    if cause is not None and len(played) < 2:
+        return True
+    everything = design[:, played].sum(axis=1)
+    if not everything.any():
+        return True
+    own, alike = _residual(design[:, causes.index(cause)], growth), _residual(everything, growth)
+    return own < alike and (own <= 0 or len(growth) * float(np.log(alike / own)) >= _TOLD_APART)
 
 
 def _least_squares(

@@ -15,11 +15,10 @@ resources are judged at once, each gets its part (Bonferroni).
 from __future__ import annotations
 
 import math
-from itertools import pairwise
-from statistics import NormalDist, linear_regression
 
 from leakcheck.detect import Judgement
-from leakcheck.detect.attribution import Attribution, attribute, work_of
+from leakcheck.detect.attribution import Attribution, attribute, follows_the_doses, work_of
+from leakcheck.detect.wandering import drifts, follows_a_line
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
 from leakcheck.model.kinds import ALL
 from leakcheck.model.series import Series
@@ -31,12 +30,8 @@ _SLOWEST, _FASTEST = 0.4, 0.7
 """Late rate over early rate below which growth counts as slowing, for few and for many pieces."""
 BY_CHANCE = 0.01
 """Of both tests. A count that only wanders, up or down in every other round, passed all else in one run of ten."""
-_FEWEST_FOR_LINE = 40
-_RETURNS = 0.45
-"""Variance ratio (Lo and MacKinlay 1988) of what is left beside the line: about a quarter where it returns to the line
-from round to round, about one where it wanders."""
-_FEWEST_FOR_DRIFT = 20
-"""Rounds: fewer tell too little of how steps add up."""
+_FEWEST_PIECES = 15.0
+"""Fewer are for the sign test alone: a handful of rises, evenly spread by a rotation, lie along a line too."""
 _SEEN_WITH_95_PERCENT = 11.85
 """Expected pieces for which a Poisson count is 7 or more with 95 % probability: so many rises the sign test needs."""
 _STOPPED = 0.05
@@ -74,11 +69,11 @@ def judge_count(series: Series, first: int, by_chance: float = BY_CHANCE) -> Jud
         )
         return Judgement(verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
     falls = sum(1 for one in increments if one < 0)
-    wanders = _chance(rises, falls) > by_chance
-    if wanders and not (
-        _drifts(increments, by_chance)
-        or _follows_a_line(floors, by_chance)
-        or _follows_the_doses(attribution, increments, by_chance)
+    if not (
+        _chance(rises, falls) <= by_chance
+        or (rise >= _FEWEST_PIECES and drifts(increments, by_chance))
+        or (rise >= _FEWEST_PIECES and follows_a_line(floors, by_chance))
+        or follows_the_doses(attribution, len(increments), by_chance)
     ):
         evidence = (
             f"Grew by {rise:,.0f} {series.resource.unit} in {_rounds(rises)} and fell in {falls}: too few to tell from "
@@ -92,68 +87,6 @@ def _chance(rises: int, falls: int) -> float:
     """Probability of so many rises or more among so many moves if up and down are equally likely."""
     moves = rises + falls
     return float(sum(math.comb(moves, up) for up in range(rises, moves + 1)) / 2.0**moves)
-
-
-def _follows_a_line(floors: tuple[float, ...], by_chance: float) -> bool:
-    """Whether the floors rise along a line by more than chance, and return to it, as a wandering count does not."""
-    count = len(floors)
-    if count < _FEWEST_FOR_LINE:
-        return False
-    rounds = range(count)
-    slope, level = linear_regression(rounds, floors)
-    left = [floor - level - slope * index for index, floor in enumerate(floors)]
-    squares = sum(one * one for one in left)
-    if squares == 0:
-        return slope > 0
-    memory = max(0.0, sum(one * after for one, after in pairwise(left)) / squares)
-    free = (count - 2) * (1 - memory) / (1 + memory)
-    spread = sum((index - (count - 1) / 2) ** 2 for index in rounds)
-    t = slope / math.sqrt(squares / max(1.0, free) / spread)
-    return _variance_ratio(left) <= _RETURNS and t > _t_quantile(1 - by_chance / 2, free)
-
-
-def _variance_ratio(left: list[float]) -> float:
-    """Return how far it moves in four rounds, over four times how far in one, squared: 1 wanders, 1/4 returns."""
-    steps = [after - before for before, after in pairwise(left)]
-    strides = [after - before for before, after in zip(left, left[4:], strict=False)]
-    one, four = (sum(move * move for move in moves) / len(moves) for moves in (steps, strides))
-    return four / (4 * one) if one > 0 else 1.0
-
-
-def _drifts(increments: list[float], by_chance: float) -> bool:
-    """Whether the mean step is above zero by more than chance, given how far steps add up in the long run."""
-    count = len(increments)
-    if count < _FEWEST_FOR_DRIFT:
-        return False
-    mean = sum(increments) / count
-    left = [step - mean for step in increments]
-    lags = round(count ** (1 / 3)) + 1
-    variance = _product(left, 0)
-    for lag in range(1, lags + 1):
-        variance += 2 * (1 - lag / (lags + 1)) * _product(left, lag)
-    least = 1 / count  # one piece more or less at either end is always possible
-    return mean / math.sqrt(max(variance, least) / count) > _t_quantile(1 - by_chance / 2, count / lags)
-
-
-def _product(left: list[float], lag: int) -> float:
-    return sum(one * other for one, other in zip(left, left[lag:], strict=False)) / len(left)
-
-
-def _follows_the_doses(attribution: Attribution, increments: list[float], by_chance: float) -> bool:
-    """Whether rounds rise by what was played of one operation, more closely than the best of all would by chance."""
-    owner = attribution.owner
-    if owner is None or owner.cause in {None, ALL}:
-        return False
-    error = (owner.high - owner.low) / 4
-    causes = max(1, len(attribution.shares))
-    return owner.rate > error * _t_quantile(1 - by_chance / 2 / causes, len(increments) - causes)
-
-
-def _t_quantile(share: float, freedom: float) -> float:
-    """Quantile of Student's t by the expansion of Cornish and Fisher to the second order: within 2 % from 8 degrees."""
-    z = NormalDist().inv_cdf(share)
-    free = max(freedom, 4.0)
-    return z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
 
 
 def _increments(series: Series, first: int) -> list[float]:

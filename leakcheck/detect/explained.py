@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 
 from leakcheck.detect import Judgement, amount
 from leakcheck.detect.levels import judge_level
-from leakcheck.model.finding import Shape, Verdict
+from leakcheck.model.finding import Detectable, Shape, Verdict
 from leakcheck.model.series import Series
 
 Filler = tuple[Series, int]
 _FEWEST_FLOORS = 5
 _EXPLAINED = 0.8
 """Share of the growth that the containers must account for."""
+_FAR_LESS = 0.5
+"""Of the squares that the containers leave unexplained."""
 _OF_PAGES = 0.5
 """…where pages are counted: the allocator adds to what is held."""
 
@@ -28,7 +30,8 @@ def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[
 
     Each round's growth is regressed on what the containers gained in it (least squares, no weight below zero). Where
     they account for four fifths of the growth and what is left beside them is no leak, the memory is clean as they are:
-    it is full when they are. Anything but a leak or an undecided rise is returned as it is.
+    it is full when they are; undecided, where a bound is there and its height is not known. Anything but a leak or an
+    undecided rise is returned as it is.
 
     Does not see: a leak that grows in step with a container that fills, until that is full.
     """
@@ -38,9 +41,11 @@ def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[
     floors = _floors(series, first)
     held = [_floors(one, first) for one, _ in fillers]
     rise = float(floors[-1] - floors[0]) if len(floors) >= _FEWEST_FLOORS else 0.0
-    weights = _weights(np.diff(floors), np.column_stack([np.diff(one) for one in held]))
+    gains = np.column_stack([np.diff(one) for one in held])
+    pages = series.resource.name.startswith("memory.")
+    weights, error = _fit(np.diff(floors), gains, None if pages else _work(series, first))
     explained = sum(float(weight * (one[-1] - one[0])) for weight, one in zip(weights, held, strict=True))
-    least = _OF_PAGES if series.resource.name.startswith("memory.") else _EXPLAINED
+    least = _OF_PAGES if pages else _EXPLAINED
     if rise <= 0 or explained < least * rise:
         return judgement
     beside = floors - np.sum([weight * one for weight, one in zip(weights, held, strict=True)], axis=0)
@@ -57,6 +62,9 @@ def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[
         for weight, (one, _) in zip(weights, fillers, strict=True)
     )
     unit = series.resource.unit
+    if any(one.bound is None for one, _ in fillers):
+        evidence = f"Rose by {amount(rise, unit)} with {names}, which has a bound that could not be read."
+        return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence, rate=None)
     evidence = (
         f"Rose by {amount(rise, unit)} with {names}, which fills up to its bound: "
         f"{amount(max(0.0, to_come), unit)} more until then."
@@ -69,8 +77,18 @@ def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[
         rate=None,
         operation=None,
         suspects=(),
-        detectable=left.detectable or judgement.detectable,
+        detectable=_with_error(left.detectable or judgement.detectable, error),
     )
+
+
+def _with_error(detectable: Detectable | None, error: float) -> Detectable | None:
+    return None if detectable is None else replace(detectable, value=detectable.value + error)
+
+
+def _work(series: Series, first: int) -> NDArray[np.float64]:
+    """Return what each round did beside: its operations, or its seconds where none were played."""
+    played = np.array([float(sum(row)) for row in series.operations[first + 1 :]])
+    return played if played.any() else np.diff(np.array(series.seconds[first:], dtype=np.float64))
 
 
 def held_at_first(weights: NDArray[np.float64], held: Sequence[NDArray[np.float64]]) -> float:
@@ -80,6 +98,26 @@ def held_at_first(weights: NDArray[np.float64], held: Sequence[NDArray[np.float6
 
 def _floors(series: Series, first: int) -> NDArray[np.float64]:
     return np.array(series.values[first:], dtype=np.float64)
+
+
+def _fit(
+    growth: NDArray[np.float64], gains: NDArray[np.float64], work: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], float]:
+    """Return each container's weight, and the error of what they explain together, in one unit of work.
+
+    Growth by the work itself is a cause beside them where it explains what they leave by far; where they and the work
+    are the same, it cannot. None: not asked for, where an allocator adds to everything that is held.
+    """
+    alone = _weights(growth, gains)
+    if work is None:
+        return alone, 0.0
+    left = growth - gains @ alone
+    with_work = _weights(growth, np.column_stack([gains, work]))
+    beside = growth - np.column_stack([gains, work]) @ with_work
+    better = float(beside @ beside) < _FAR_LESS * float(left @ left)
+    weights, left = (with_work[:-1], beside) if better else (alone, left)
+    spread = float(np.std(left)) * float(np.sqrt(len(growth))) / max(float(work.sum()), 1.0)
+    return weights, 2 * spread
 
 
 def _weights(growth: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -217,6 +217,7 @@ def _sees(pid: int, path: Path) -> bool:
 
 def _remote_exec(pid: int, script: str) -> str | None:
     """Hand the path over. Returns why that cannot be."""
+    why = f"leakcheck runs on Python {_text(_OWN)}, and can enter a running process from {_text(OLDEST)} on"
     if sys.version_info >= (3, 14):  # OLDEST, spelled out for mypy
         try:
             sys.remote_exec(pid, script)
@@ -225,8 +226,8 @@ def _remote_exec(pid: int, script: str) -> str | None:
         except (RuntimeError, OSError, ValueError) as error:
             switches = "PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug"
             return f"{error} (by {switches})" if "not enabled" in str(error) else str(error)
-        return None
-    return f"leakcheck runs on Python {_text(_OWN)}, and can enter a running process from {_text(OLDEST)} on"
+        why = ""
+    return why or None
 
 
 def _silent(pid: int, folder: Path) -> str | None:

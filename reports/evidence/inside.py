@@ -1,7 +1,7 @@
 """What the agent inside a Python process costs: CPU time of the program's work, its start, and the pauses of a look.
 
-    python reports/evidence/inside.py inside.json               measure what is not in the file yet
-    python reports/evidence/inside.py try.json --pairs 2 --starts 3 --asks 2
+    python reports/evidence/inside.py FOLDER                    writes FOLDER/inside.json
+    python reports/evidence/inside.py FOLDER --pairs 2 --starts 3 --asks 2
 
 Work is played in pairs, without and with the agent, in alternating order, on one core and always the same amount; a
 ratio is taken within a pair, and its interval is a percentile bootstrap over the pairs. No floor is asked meanwhile.
@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, TypeVar
@@ -37,8 +38,7 @@ Found = TypeVar("Found")
 _PROGRAMS = str(Path(__file__).with_name("inside_programs.py"))
 _RESAMPLES = 10_000
 _PATIENCE_SECONDS = 30.0
-_MOST_SECONDS = 600.0
-"""Of one run of the work: past that something is wrong."""
+_MOST_SECONDS = 600.0  # of one run of the work: past that something is wrong
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +54,10 @@ class Amount:
 
 def inside(folder: Path, amount: Amount | None = None) -> dict[str, Any]:
     """Measure all parts. Each is kept beside the result until all are there: what was interrupted goes on."""
-    return _measured(folder / "inside.parts", amount or Amount())
-
-
-def _measured(kept: Path, amount: Amount) -> dict[str, Any]:
+    kept, amount = folder / "inside.parts", amount or Amount()
     document: dict[str, Any] = {
         "command": [
-            *("python", "reports/evidence/inside.py", "FILE"),
+            *("python", "reports/evidence/inside.py", "FOLDER"),
             *("--pairs", str(amount.pairs), "--seconds", str(amount.seconds)),
             *("--starts", str(amount.starts), "--asks", str(amount.asks)),
         ],
@@ -83,14 +80,11 @@ def _measured(kept: Path, amount: Amount) -> dict[str, Any]:
 
 
 def _parts(amount: Amount) -> dict[str, Callable[[], dict[str, Any]]]:
-    def pauses(objects: int) -> Callable[[], dict[str, Any]]:
-        return lambda: _pauses(objects, amount.asks)
-
     return {
         "cpu_loop": lambda: _work("loop", amount),
         "cpu_asyncio_json": lambda: _work("asyncio_json", amount),
         "start": lambda: _start(amount.starts),
-        **{f"pauses_{objects}": pauses(objects) for objects in OBJECTS},
+        **{f"pauses_{objects}": partial(_pauses, objects, amount.asks) for objects in OBJECTS},
     }
 
 
@@ -102,20 +96,12 @@ def _work(kind: str, amount: Amount) -> dict[str, Any]:
     with _agent() as environment, _one_core():
         turns = _turns(kind, amount.seconds)
 
-        def without() -> float:
-            return _ran(kind, turns, None)
-
-        def with_agent() -> float:
-            return _ran(kind, turns, environment)
-
-        pairs = _paired(without, with_agent, amount.pairs)
-        listened = _has_listened(environment)
+        pairs = _paired(lambda: _ran(kind, turns, None), lambda: _ran(kind, turns, environment), amount.pairs)
     ratios = [inside / bare for bare, inside in pairs]
     low, high = _interval([math.log(ratio) for ratio in ratios])
     return {
         "turns": turns,
         "pairs": len(pairs),
-        "agent_listened": listened,
         "cpu_s_without": round(median(bare for bare, _ in pairs), 4),
         "cpu_s_with": round(median(inside for _, inside in pairs), 4),
         "ratio": round(math.exp(mean(map(math.log, ratios))), 5),
@@ -150,12 +136,9 @@ def _paired(first: Callable[[], Found], second: Callable[[], Found], pairs: int)
     """Run both in turn; every other pair begins with the second."""
     found = []
     for number in range(pairs):
-        if number % 2:
-            two = second()
-            found.append((first(), two))
-        else:
-            one = first()
-            found.append((one, second()))
+        swapped = second() if number % 2 else None
+        one = first()
+        found.append((one, second() if swapped is None else swapped))
     return found
 
 
@@ -180,15 +163,19 @@ def _ran(kind: str, turns: int, environment: dict[str, str] | None) -> float:
     done = subprocess.run(
         command, env=_environment(environment), capture_output=True, check=True, timeout=_MOST_SECONDS
     )
-    return float(done.stdout)
+    cpu, threads = done.stdout.split()
+    if int(threads) != 1 + (environment is not None):
+        raise RuntimeError(
+            f"{int(threads)} threads: an agent where there should be none, or none where there should be"
+        )
+    return float(cpu)
 
 
 def _started(environment: dict[str, str] | None) -> tuple[float, float]:
     """Milliseconds on the clock, and of CPU time, of a process that does nothing."""
     given = _environment(environment)
     begun = time.perf_counter()
-    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", "pass"], given)
-    _, status, used = os.wait4(pid, 0)
+    _, status, used = os.wait4(os.posix_spawn(sys.executable, [sys.executable, "-c", "pass"], given), 0)
     took = time.perf_counter() - begun
     if status:
         raise RuntimeError(f"`python -c pass` ended with status {status}")
@@ -211,12 +198,6 @@ def _agent() -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="lc-") as folder:
         inject = Path(found.origin).with_name("agent") / "inject"
         yield {"PYTHONPATH": str(inject), "LEAKCHECK_AGENT": folder}
-
-
-def _has_listened(environment: dict[str, str]) -> bool:
-    """Whether a process with these variables has an agent: a ratio without one would say nothing."""
-    with _program(environment, 0) as process:
-        return _ask(environment, process.pid, 0)["pid"] == process.pid
 
 
 @contextmanager
@@ -248,18 +229,13 @@ def _pauses(objects: int, asks: int) -> dict[str, Any]:
                 pauses = answer["pauses"]
                 agent.append(1e3 * (pauses["census"] if census else sum(pauses.values())))
                 complete.append(census == 0 or answer["census"]["complete"])
+            told = {"agent_ms": agent, "gap_ms": gaps, "gap_unasked_ms": unasked}
             found[name] = {
-                **{f"agent_ms_{key}": value for key, value in _middle_and_worst(agent).items()},
-                **{f"gap_ms_{key}": value for key, value in _middle_and_worst(gaps).items()},
-                **{f"gap_unasked_ms_{key}": value for key, value in _middle_and_worst(unasked).items()},
+                **{key: {"median": round(median(ms), 2), "worst": round(max(ms), 2)} for key, ms in told.items()},
                 "complete": sum(complete),
                 "asks": asks,
             }
     return found
-
-
-def _middle_and_worst(values: Sequence[float]) -> dict[str, float]:
-    return {"median": round(median(values), 2), "worst": round(max(values), 2)}
 
 
 def _gap(process: subprocess.Popen[str]) -> float:
@@ -289,8 +265,8 @@ def _ask(environment: dict[str, str], pid: int, census: float) -> dict[str, Any]
 def _program(environment: dict[str, str], objects: int) -> Iterator[subprocess.Popen[str]]:
     """One program that is up, until the block ends; it ends with its stdin."""
     command = [sys.executable, "-P", _PROGRAMS, "objects", str(objects)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=_environment(environment), text=True, **pipes) as process:
+    given, pipe = _environment(environment), subprocess.PIPE
+    with subprocess.Popen(command, env=given, text=True, stdin=pipe, stdout=pipe) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n", "the program did not come up"
@@ -302,18 +278,19 @@ def _program(environment: dict[str, str], objects: int) -> Iterator[subprocess.P
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
+    parser.add_argument("folder", type=Path)
     default = Amount()
     parser.add_argument("--pairs", type=int, default=default.pairs)
     parser.add_argument("--seconds", type=float, default=default.seconds, help="of CPU time of one run of the work")
     parser.add_argument("--starts", type=int, default=default.starts, help="pairs of them")
     parser.add_argument("--asks", type=int, default=default.asks)
     wanted = parser.parse_args()
-    if wanted.file.exists():
-        parser.error(f"{wanted.file} is there and whole; move it away to measure again")
+    path = wanted.folder / "inside.json"
+    if path.exists():
+        parser.error(f"{path} is there and whole; move it away to measure again")
     amount = Amount(pairs=wanted.pairs, seconds=wanted.seconds, starts=wanted.starts, asks=wanted.asks)
-    document = {"item": "inside", **_measured(wanted.file.with_suffix(".parts"), amount), **where()}
-    wanted.file.write_text(json.dumps(document, indent=1) + "\n")
+    document = {"item": "inside", **inside(wanted.folder, amount), **where()}
+    path.write_text(json.dumps(document, indent=1) + "\n")
     print(json.dumps(document, indent=1))
 
 

@@ -1,7 +1,7 @@
 """The programs that `inside.py` measures: `python inside_programs.py KIND NUMBER`. It imports as little as they need.
 
-`loop` and `asyncio_json` do a NUMBER of turns and print the CPU time; `objects` holds a NUMBER of objects until its
-stdin ends, and for each line prints for how long it was away.
+`loop` and `asyncio_json` do a NUMBER of turns and print the CPU time and how many threads there are; `objects` holds a
+NUMBER of objects until its stdin ends, and for each line prints for how many milliseconds it was away.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import select
 import sys
 import time
+from pathlib import Path
 
 
 def _loop(turns: int) -> None:
@@ -71,7 +72,7 @@ def main(kind: str, number: int) -> None:
         _loop(number)
     else:
         asyncio.run(_asyncio_json(number))
-    print(time.process_time() - begun)
+    print(time.process_time() - begun, len(list(Path("/proc/self/task").iterdir())))
 
 
 if __name__ == "__main__":

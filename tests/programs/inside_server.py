@@ -10,6 +10,7 @@ import collections
 import functools
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -154,10 +155,20 @@ async def main(listening, mode):
 
 
 def forked(listening, mode, workers):
+    """Serve in workers alone; end them when told to end."""
+    pids = []
     for _ in range(workers):
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             asyncio.run(main(listening, mode))
-    for _ in range(workers):
+        pids.append(pid)
+
+    def end(number, frame):
+        for pid in pids:
+            os.kill(pid, signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    for _ in pids:
         os.wait()
 
 
