@@ -3,8 +3,8 @@
     nox -s evidence -- reports/<date>-line            measure what is missing
     nox -s evidence -- reports/<date>-line clean-3    measure this item only
 
-The folder's name after the date chooses what is measured: `line`, `http` or `mimo`, the modules beside this one. Each
-item is one file `<item>.json` with the command, the commit and the machine; audits that readers may want to look at
+The folder's name after the date chooses what is measured: `line`, `http`, `mimo`, `cost` or `smallest`, as the modules
+beside this one say. Each item is one file `<item>.json` with the command, the commit and the machine; audits that readers may want to look at
 keep their `audit.json` and `report.html` beside it. `figures.json` sums up; the documents quote from there.
 """
 
@@ -17,12 +17,14 @@ import re
 import sys
 from pathlib import Path
 
+import cost
 import line
 import mcp_http
 import mimo
+import smallest
 from measuring import where
 
-SUBJECTS = {"line": line, "http": mcp_http, "mimo": mimo}
+SUBJECTS = {"line": line, "http": mcp_http, "mimo": mimo, "cost": cost, "smallest": smallest}
 
 
 def main() -> None:

@@ -66,7 +66,16 @@ def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str
             "findings": [
                 {
                     key: one[key]
-                    for key in ("resource", "verdict", "shape", "operation", "rate", "detectable", "evidence")
+                    for key in (
+                        "resource",
+                        "verdict",
+                        "shape",
+                        "operation",
+                        "rate",
+                        "detectable",
+                        "evidence",
+                        "confirmed_seconds",
+                    )
                 }
                 for one in document["findings"]
             ],
