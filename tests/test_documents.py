@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from leakcheck import cli, config, project
+from leakcheck import cli, config, confirming, project
 from leakcheck.detect import levels
 from leakcheck.model.finding import Per
 from leakcheck.probes import Setting
@@ -41,6 +41,8 @@ CONTRACTS = {
     ("docs/design.md", "4 MiB"): (levels._PAGES.least, 4 << 20),  # likewise
     ("docs/design.md", "1 KiB"): (levels._PAGES.small[Per.OPERATION], 1024),  # what a clean verdict may leave open
     ("docs/design.md", "64 KiB"): (levels._PAGES.worst[Per.OPERATION], 65536),  # what it may not
+    ("docs/design.md", "64 bytes"): (levels._HABITS["heap.malloc"].small[Per.OPERATION], 64),
+    ("docs/design.md", "12 s"): (confirming._LONGEST_IDLE, 12.0),
     ("docs/server.md", "4 MiB"): (
         {stdio._LONGEST_LINE, exchange.DEFAULT_MAX_REQUEST_BODY_SIZE},
         {4 << 20},
