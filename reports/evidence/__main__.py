@@ -5,7 +5,8 @@
 
 The folder's name after the date chooses what is measured: `line`, `http`, `mimo`, `cost` or `smallest`, as the modules
 beside this one say. Each item is one file `<item>.json` with the command, the commit and the machine; audits that
-readers may want to look at keep their `audit.json` and `report.html` beside it. `figures.json` sums up; the documents quote from there.
+readers may want to look at keep their `audit.json` and `report.html` beside it. `figures.json` sums up; the documents
+quote from there.
 """
 
 from __future__ import annotations
