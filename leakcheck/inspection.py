@@ -12,6 +12,8 @@ from rich.text import Text
 from leakcheck.credentials import Secrets
 from leakcheck.model.reading import Resource, Snapshot
 from leakcheck.probes import Setting
+from leakcheck.probes import inside as inside_python
+from leakcheck.probes import node as inside_node
 from leakcheck.render import figures
 from leakcheck.render.terminal import PatientConsole, print_plain
 from leakcheck.snapshots import Looker
@@ -22,6 +24,7 @@ def show(pid: int | None, times: int, console: PatientConsole, *, print_json: bo
     """Print the probes; with `pid`, also what they read of it and what a snapshot costs."""
     looker = Looker(Setting())
     resources = looker.new_resources()
+    inside = () if pid is not None else (*inside_python.POSSIBLE, *inside_node.POSSIBLE)
     costs: list[float] = []
     snapshot: Snapshot | None = None
     cpu = time.process_time()
@@ -33,9 +36,14 @@ def show(pid: int | None, times: int, console: PatientConsole, *, print_json: bo
                 costs.append(time.perf_counter() - begun)
     cpu = (time.process_time() - cpu) / times
     if print_json:
-        print_plain(json.dumps(_document(resources, snapshot, costs, cpu, looker), indent=1) + "\n", console)
+        print_plain(
+            json.dumps(_document((*resources, *inside), snapshot, costs, cpu, looker), indent=1) + "\n", console
+        )
         return
     console.print(_table(resources, _values(snapshot)))
+    if inside:
+        console.print("\nAnd inside the Python and Node processes of a target that an audit starts:\n")
+        console.print(_table(inside, {}))
     if snapshot is not None:
         processes = figures.counted(len(snapshot.processes), "process", "processes")
         console.print(

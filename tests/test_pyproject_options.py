@@ -121,7 +121,7 @@ def test_an_audit_takes_its_options_from_pyproject_and_fills_the_port_everywhere
         cwd = "elsewhere"
         rounds = 20
         operations = 4
-        exclude = ["memory"]
+        exclude = ["memory", "heap"]
         name = "from the file"
         """
     )

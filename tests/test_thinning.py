@@ -78,7 +78,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 3), st.floats(0, 0.99), SNAPSHOTS), mi
 TIMES = st.lists(st.floats(0, 1e6), min_size=1, max_size=400).map(sorted)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(TIMES)
 def test_however_many_floors_there_are_at_most_240_are_kept_and_in_order(times):
     kept = thinned([floor(at) for at in times])
@@ -89,14 +89,14 @@ def test_however_many_floors_there_are_at_most_240_are_kept_and_in_order(times):
     assert [one.round for one in kept] == list(range(len(kept)))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(TIMES)
 def test_thinning_twice_changes_nothing(times):
     once = thinned([floor(at, {1: at}) for at in times])
     assert thinned(once) == once
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(STEPS, st.integers(0, 1200))
 def test_floors_thinned_on_the_way_end_as_those_thinned_at_once(steps, cut):
     floors = recorded(steps)
@@ -108,7 +108,7 @@ def test_floors_thinned_on_the_way_end_as_those_thinned_at_once(steps, cut):
         assert live == at_once
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(TIMES, st.data())
 def test_a_kept_floor_holds_the_lowest_reading_of_its_slot(times, data):
     readings = [float(data.draw(st.integers(0, 100))) for _ in times]

@@ -10,15 +10,19 @@ from leakcheck.probes import MOST_HOLDERS, CannotReadError, Setting
 from leakcheck.probes._inside import REGISTRY, Inside, Registry
 from leakcheck.probes._look import ProcessLook
 
-_FIXED = (
-    ("heap.blocks", "blocks", Statistic.LEVEL, True, "memory blocks held by Python objects"),
-    ("heap.malloc", "bytes", Statistic.LEVEL, True, "memory in use of malloc (C extensions, large objects)"),
-    ("heap.objects", "objects", Statistic.LEVEL, False, "objects known to the garbage collector"),
-    ("heap.modules", "modules", Statistic.COUNT, False, "imported modules"),
-    ("heap.garbage", "objects", Statistic.COUNT, True, "objects that the collector cannot free"),
-    ("tasks", "tasks", Statistic.COUNT, True, "asyncio tasks that have not ended"),
-    ("threads.python", "threads", Statistic.COUNT, False, "threads by the name that Python gives them"),
+POSSIBLE = tuple(
+    Resource(name=name, unit=unit, statistic=statistic, per_process=True, title=title, judged=judged)
+    for name, unit, statistic, judged, title in (
+        ("heap.blocks", "blocks", Statistic.LEVEL, True, "memory blocks held by Python objects"),
+        ("heap.malloc", "bytes", Statistic.LEVEL, True, "memory in use of malloc (C extensions, large objects)"),
+        ("heap.objects", "objects", Statistic.LEVEL, False, "objects known to the garbage collector"),
+        ("heap.modules", "modules", Statistic.COUNT, False, "imported modules"),
+        ("heap.garbage", "objects", Statistic.COUNT, True, "objects that the collector cannot free"),
+        ("tasks", "tasks", Statistic.COUNT, True, "asyncio tasks that have not ended"),
+        ("threads.python", "threads", Statistic.COUNT, False, "threads by the name that Python gives them"),
+    )
 )
+"""What a Python process can tell, beside its registries."""
 _MOST_REGISTRIES = 200
 _UNNAMED = " not named yet"
 """So ends the name of a container that hangs nowhere known yet; it gets one at a later floor, or is let go."""
@@ -44,11 +48,7 @@ class Probe:
         """Nothing until a Python process was seen; then the fixed ones, and each registry that was found."""
         if not self._is_python:
             return ()
-        fixed = (
-            Resource(name=name, unit=unit, statistic=statistic, per_process=True, title=title, judged=judged)
-            for name, unit, statistic, judged, title in _FIXED
-        )
-        return (*fixed, *self._registries.values())
+        return (*POSSIBLE, *self._registries.values())
 
     def read_process(self, look: ProcessLook) -> Iterable[Reading]:
         """Give the readings of one process. Raises CannotReadError where its agent does not answer."""

@@ -34,6 +34,11 @@ _RESOURCES = {
     "node.arrays": ("entries", Statistic.COUNT, "elements of arrays longer than 64", False),
     "node.handles": ("handles", Statistic.COUNT, "what keeps Node's event loop alive", True),
 }
+POSSIBLE = tuple(
+    Resource(name=name, unit=unit, statistic=statistic, per_process=True, title=title, judged=judged)
+    for name, (unit, statistic, title, judged) in _RESOURCES.items()
+)
+"""What a Node process can tell."""
 _BASICS = """(() => {
   const memory = process.memoryUsage(), count = {__proto__: null};
   const active = process.getActiveResourcesInfo?.();
@@ -130,10 +135,7 @@ class Probe:
 
     def resources(self) -> tuple[Resource, ...]:
         """Five resources, once there was a Node process to look into."""
-        return tuple(
-            Resource(name=name, unit=unit, statistic=statistic, per_process=True, title=title, judged=judged)
-            for name, (unit, statistic, title, judged) in (_RESOURCES if self._seen else {}).items()
-        )
+        return POSSIBLE if self._seen else ()
 
     def prepare(self, looks: Iterable[ProcessLook]) -> None:
         """Attach to Node processes that are new, and let go of those that are gone.
