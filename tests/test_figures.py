@@ -140,6 +140,7 @@ def test_the_command_to_repeat_an_audit_names_secrets_without_their_values():
         metrics_url="http://127.0.0.1:{port}/metrics",
         header_names=("Authorization",),
         tools=ToolChoice(named=("x",), arguments={"x": {"n": 1}}),
+        inside=True,
         rounds=12,
         exclude=("memory.*",),
         seed=7,

@@ -6,7 +6,7 @@ import pytest
 
 UNSURE = ("--exclude", "memory", "--exclude", "metric.mimo_store_bytes")
 """Levels, which need more rounds than these audits have."""
-SHORT = ("--rounds", "20", "--operations", "3", *UNSURE)
+SHORT = ("--rounds", "24", "--operations", "3", *UNSURE)
 URLS = ("--mcp", "http://127.0.0.1:{port}/mcp", "--metrics", "http://127.0.0.1:{port}/metrics")
 SERVER = ("--", "mimo-server", "--http", "127.0.0.1:{port}", "--session-idle")
 

@@ -102,7 +102,7 @@ def by_name(audit):
 
 def test_a_python_process_that_forgets_files_leaks_them_at_its_rate_by_time(leakcheck, tmp_path, programs):
     with process(sys.executable, programs / "opens_files.py") as target:
-        done = leakcheck("watch", target.pid, "--for", "7s", *QUICK, "--out", "w")
+        done = leakcheck("watch", target.pid, "--for", "11s", *QUICK, "--out", "w")
     assert done.returncode == 1, done.stderr
     found = by_name(audit_in(tmp_path / "w"))["fds.file"]
     assert found.verdict is Verdict.LEAK
@@ -152,7 +152,7 @@ def test_a_signal_is_the_normal_end_of_a_watch_and_a_second_one_changes_nothing(
         process(sys.executable, programs / "opens_files.py") as target,
         started("watch", target.pid, *QUICK, "--out", "w", cwd=tmp_path) as watcher,
     ):
-        wait_for(lambda: len(floors(tmp_path / "w")) >= 14)
+        wait_for(lambda: len(floors(tmp_path / "w")) >= 20)
         watcher.send_signal(number)
         watcher.send_signal(number)
         said, problems = watcher.communicate(timeout=20)
@@ -170,7 +170,7 @@ def test_a_killed_watcher_leaves_a_journal_that_can_be_reported(leakcheck, tmp_p
         process(sys.executable, programs / "opens_files.py") as target,
         started("watch", target.pid, *QUICK, "--out", "w", cwd=tmp_path) as watcher,
     ):
-        wait_for(lambda: len(floors(tmp_path / "w")) >= 14)
+        wait_for(lambda: len(floors(tmp_path / "w")) >= 20)
         watcher.kill()
         watcher.wait()
         assert target.poll() is None

@@ -49,7 +49,7 @@ class Names:
         self.slowest = 0.0
         self.spaces: dict[int, str] = {}
         for name, module in list(sys.modules.items()):
-            if isinstance(module, types.ModuleType):
+            if issubclass(type(module), types.ModuleType):  # some pretend to be one
                 self.spaces.setdefault(id(types.ModuleType.__getattribute__(module, "__dict__")), name)
         self.hold(self._kept, self.spaces)
 
