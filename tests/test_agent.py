@@ -87,7 +87,7 @@ def ask(path, question, *, whole=True):
     return json.loads(read) if read else None
 
 
-pytestmark = pytest.mark.share(5)
+pytestmark = pytest.mark.share(7)
 """Each interpreter and each way in turn; coprime to the number of interpreters."""
 
 

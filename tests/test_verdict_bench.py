@@ -893,9 +893,11 @@ def test_the_smallest_leak_is_the_one_from_which_on_all_are_found(bench):
 
 
 @pytest.mark.slow
-def test_two_programs_that_the_commit_draws_are_judged_as_they_are(tmp_path):
-    """A share of the bench: one healthy and one leaking program of the half that rules were developed on."""
-    arguments = ("run", tmp_path, "develop", "--healthy", "1", "--leaking", "1")
+@pytest.mark.share(2)
+@pytest.mark.parametrize("leaks", [False, True], ids=["healthy", "leaking"])
+def test_a_program_that_the_commit_draws_is_judged_as_it_is(tmp_path, leaks):
+    """A share of the bench: one program of the half that rules were developed on."""
+    arguments = ("run", tmp_path, "develop", "--healthy", str(int(not leaks)), "--leaking", str(int(leaks)))
     finished = subprocess.run(
         [sys.executable, "-P", BENCH, *arguments], capture_output=True, text=True, check=False, timeout=280
     )
