@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from leakcheck import __version__, abandoning, conduct, confirming
+from leakcheck import __version__, abandoning, conduct
 from leakcheck.drivers import Driver, Opened
 from leakcheck.endings import STOP
 from leakcheck.errors import TargetDied, TargetError
-from leakcheck.looks import Looks, is_clear
+from leakcheck.judged_rounds import JudgedRounds
 from leakcheck.model.audit import SCHEMA
 from leakcheck.model.event import Copy, Ended, Event, Left, Planned, Ready, Sized, TargetInfo, Warned
 from leakcheck.model.kinds import without_era
 from leakcheck.model.plan import AuditPlan, DriverKind
-from leakcheck.pace import costs, near_limits, round_seconds
+from leakcheck.pace import costs
 from leakcheck.rounds import Rounds
-from leakcheck.schedule import Schedule, Step, pilot
+from leakcheck.schedule import pilot
 from leakcheck.snapshots import Looker
 from leakcheck.targets import Target
-from leakcheck.verdicts import Standing, standing
 
 _COPIES_SHARE = 0.25
 """Of the budget, for starting and ending further copies of the server."""
@@ -104,12 +103,10 @@ class Experiment:
         self._plan, self._command, self._target, self._driver = parts.plan, parts.command, target, parts.driver
         self._looker, self._write = parts.looker(target), parts.write
         self._reach, self._leave = parts.reach, parts.leave
-        self._seen: tuple[int, Standing] | None = None
         self._rounds = Rounds(parts.plan, target, parts.driver, self._looker, parts.write)
         self._ready: Ready | None = None
         self._kinds: tuple[str, ...] = ()
         self._apart: tuple[str, ...] = ()
-        self._stopped_early = False
 
     @property
     def is_open(self) -> bool:
@@ -140,11 +137,13 @@ class Experiment:
         until = self._plan.budget_seconds * (1 - _COPIES_SHARE if has_copies else 1.0)
         if abandonment is not None:
             until = max(_LEAST_FOR_ROUNDS * self._plan.budget_seconds, until - abandonment.seconds * len(self._apart))
-        self._judged_rounds(until)
-        self._size()
+        judged = JudgedRounds(self._plan, self._opened(), self._rounds, self._looker.elapsed, self._write)
+        judged.play(until)
+        if self._kinds:
+            self._size(judged.standing().registries)
         if abandonment is not None:
             for kind in self._apart:
-                self._take_all(abandonment.steps(kind))
+                judged.take_all(abandonment.steps(kind))
         if has_copies:
             self._copies()
 
@@ -153,97 +152,16 @@ class Experiment:
         known = costs(self._kinds, self._rounds.played, self._rounds.floors).seconds_per_operation
         return max((cost for kind, cost in known.items() if without_era(kind) == "session"), default=0.0)
 
-    def _judged_rounds(self, until: float) -> None:
-        """Play the scheduled rounds while there is time for one more, and prove what leaks by the end of them.
+    def _opened(self) -> Ready:
+        if self._ready is None:
+            raise RuntimeError("nothing was opened")
+        return self._ready
 
-        Where the plan fixes no number of rounds, it looks at the verdicts now and then: a leak that is proven early
-        ends the rounds, if nothing else is open or half the time is over; and so does a server that is clear by then.
-        """
-        schedule = Schedule(
-            self._kinds,
-            until - self._looker.elapsed(),
-            rounds=self._plan.rounds,
-            operations=self._plan.operations,
-            seed=self._plan.seed,
-        )
-        looks = Looks(is_fixed=self._plan.rounds is not None)
-        for last in (until * (1 - confirming.SHARE), until):  # what is kept back for proofs, where there is nothing
-            if self._is_over_by(last, until, schedule, looks):
-                return
-            now = self._standing()
-            if now.leaks or now.later:
-                self._prove(now, until)
-                return
-
-    def _is_over_by(self, last: float, until: float, schedule: Schedule, looks: Looks) -> bool:
-        """Play rounds up to that second; say whether the audit has ended by then, at a look or near a limit."""
-        floors = self._rounds.floors
-        while step := schedule.next(costs(self._kinds, self._rounds.played, floors), last - self._looker.elapsed()):
-            if self._plan.rounds is None and self._looker.elapsed() + round_seconds(floors) > last:
-                schedule.put_back()
-                return False
-            self._take_all([step])
-            if self._stopped_early:
-                return True
-            if looks.is_due(floors, is_half_over=self._looker.elapsed() >= until / 2):
-                if self._is_over(until):
-                    return True
-                looks.looked(floors)
-        return False
-
-    def _size(self) -> None:
+    def _size(self, grew: Sequence[str]) -> None:
         """Ask how large the entries are of the containers that grew."""
-        grew = self._standing().registries if self._kinds else ()
         sizes = self._looker.sizes(self._target.members(), grew)
         if sizes:
             self._write(Sized(bytes_per_entry=sizes))
-
-    def _standing(self) -> Standing:
-        if self._ready is None:
-            raise RuntimeError("nothing was opened")
-        floors = self._rounds.floors
-        if self._seen is None or self._seen[0] != len(floors):
-            self._seen = len(floors), standing(self._plan, self._ready, floors)
-        return self._seen[1]
-
-    def _is_over(self, until: float) -> bool:
-        """Look at the verdicts so far, prove what leaks, and say whether enough is known."""
-        now, is_half_over = self._standing(), self._looker.elapsed() >= until / 2
-        if not now.leaks:
-            return is_half_over and not now.later and not now.undecided and is_clear(self._kinds, self._rounds.floors)
-        self._prove(now, until)
-        now = self._standing()
-        return bool(now.leaks) and (self._looker.elapsed() >= until / 2 or not (now.undecided or now.later))
-
-    def _prove(self, now: Standing, until: float) -> None:
-        """Play fresh rounds, of each suspect alone and of all but them, and then nothing: what goes on, what returns?
-
-        Time is the only thing that shows growth by time, so then there is no quiet after them.
-        """
-        cycles = confirming.CYCLES if self._plan.rounds else confirming.FEWEST_CYCLES
-        for _ in range(cycles):
-            self._take_all(confirming.cycle(now.suspects, self._kinds, self._rounds.floors))
-            if self._stopped_early:
-                return
-        if not now.by_time:
-            self._take_idle(until)
-
-    def _take_idle(self, until: float) -> None:
-        """Play nothing, for longer while something still comes back and there is time."""
-        begun = self._looker.elapsed()
-        until = max(until, begun + confirming.SHORTEST_IDLE)
-        for step in confirming.idle(self._rounds.floors, lambda: self._looker.elapsed() - begun, until - begun):
-            self._rounds.take(step)
-
-    def _take_all(self, steps: Iterable[Step]) -> None:
-        """Take rounds one after the other, until a limit comes near."""
-        for step in steps:
-            if self._stopped_early:
-                return
-            self._rounds.take(step)
-            if near := near_limits(self._rounds.floors):
-                self._write(Warned(message=f"Stopped early, before a limit is hit: {'; '.join(near)}."))
-                self._stopped_early = True
 
     def _copies(self) -> None:
         """Start and end further copies. One that cannot be started leaves its kinds unjudged, and the rest stands."""

@@ -284,6 +284,7 @@ def test_old_values_are_marked_when_nothing_answers_any_more(locust_ui, fake):
     assert until(lambda: rows if (rows := ui.rows())[0]["verdict"] == "LEAK" else None)[1]["verdict"] == "LEAK"
 
 
+@pytest.mark.share(2)
 def test_values_are_marked_as_old_when_the_watch_looks_no_more(locust_ui, fake):
     ui = locust_ui("--resources-url", address(fake))
     until(lambda: len(ui.rows()) > 1)
@@ -294,6 +295,7 @@ def test_values_are_marked_as_old_when_the_watch_looks_no_more(locust_ui, fake):
     assert re.fullmatch(r"LEAK, \d+ s old", first["verdict"])
 
 
+@pytest.mark.share(2)
 def test_whatever_answers_there_becomes_one_sentence(locust_ui, fake, document):
     other_schema = {**copy.deepcopy(document), "schema": 7}
     answers = {

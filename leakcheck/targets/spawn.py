@@ -182,7 +182,8 @@ class Spawned:
         if self.exit_code() is None:
             self.needed_signal = True
             _signal(self._root, signal.SIGTERM)
-        _wait_for(lambda: not self._alive(), begun + grace_seconds)
+        # Gone from the tree is not yet told: the reaper says a moment later how it ended.
+        _wait_for(lambda: not self._alive() and self.exit_code() is not None, begun + grace_seconds)
         return self._alive()
 
     def _alive(self) -> tuple[Process, ...]:
