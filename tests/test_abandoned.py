@@ -6,6 +6,7 @@ import pytest
 
 from leakcheck import conduct
 from leakcheck.abandoning import SESSIONS, judge, planned
+from leakcheck.detect.abandoned import Held, Wave, judge_abandoned
 from leakcheck.model.event import Floor, Phase
 from leakcheck.model.finding import Verdict
 from leakcheck.model.plan import AuditPlan, DriverKind
@@ -172,3 +173,15 @@ def test_operations_that_mostly_fail_withdraw_a_clean_verdict_and_name_the_kind(
 def test_an_audit_that_plays_nothing_has_no_share_to_fall_behind():
     idle = [dataclasses.replace(one, planned={}, phase=Phase.QUIET) for one in main_rounds()]
     assert not conduct.fell_behind(idle)
+
+
+def test_blocks_counted_inside_are_memory_and_a_few_that_stay_are_no_leak():
+    blocks = Resource(name="heap.blocks", unit="blocks", statistic=Statistic.LEVEL, per_process=True)
+
+    def judged(kept):
+        waves = [Wave(sessions=200, before=0.0, after=350_000.0, waited=100.0)] * 1
+        waves += [Wave(sessions=200, before=100.0, after=350_000.0, waited=100.0 + kept) for _ in range(2)]
+        return judge_abandoned(Held(resource=blocks, waves=tuple(waves)), "idle time of 1 s")
+
+    assert judged(50.0) is None
+    assert judged(300_000.0).verdict is Verdict.LEAK

@@ -18,13 +18,13 @@ from leakcheck.model.reading import Resource
 _FEWEST_PIECES = 3.0
 _SHARE = 0.05
 """Of a wave's sessions that kept a piece: below it, a straggler that had just been used."""
-_LEAST_BYTES = float(1 << 20)
-"""Memory that a wave must keep: one pymalloc arena comes and goes."""
+_LEAST = {"bytes": float(1 << 20), "blocks": 2000.0}
+"""Memory that a wave must keep, by its unit: one pymalloc arena comes and goes, and so do free lists."""
 _MOST_OF_FIRST = 0.4
 """Of what the first wave added: memory that a later wave must add and keep."""
 _HELD_PIECES = 0.5
-"""Pieces per session, and bytes, from which on something counts as held."""
-_HELD_BYTES = 1024.0
+"""Pieces per session, and memory by its unit, from which on something counts as held."""
+_HELD = {"bytes": 1024.0, "blocks": 16.0}
 _WAVES_FOR_MEMORY = 3
 
 
@@ -54,7 +54,7 @@ class Held:
     @property
     def noticeable(self) -> bool:
         """Whether that is more than nothing."""
-        return self.each >= (_HELD_BYTES if self.resource.unit == "bytes" else _HELD_PIECES)
+        return self.each >= _HELD.get(self.resource.unit, _HELD_PIECES)
 
 
 def judge_abandoned(held: Held, declared: str) -> Judgement | None:
@@ -75,7 +75,7 @@ def judge_abandoned(held: Held, declared: str) -> Judgement | None:
     if keeping < len(later) and total < sum(needed):
         return None  # one wave's step, such as an arena
     what = f"{amount(total, unit)} of {sessions:,} abandoned sessions outlived the declared {declared}"
-    enough = keeping == len(later) and (unit != "bytes" or len(held.waves) >= _WAVES_FOR_MEMORY)
+    enough = keeping == len(later) and (unit not in _LEAST or len(held.waves) >= _WAVES_FOR_MEMORY)
     low, high = min(kept / count for kept, count in later), max(kept / count for kept, count in later)
     return Judgement(
         verdict=Verdict.LEAK if enough else Verdict.UNDECIDED,
@@ -87,8 +87,8 @@ def judge_abandoned(held: Held, declared: str) -> Judgement | None:
 
 
 def _needed(held: Held, sessions: int) -> float:
-    if held.resource.unit == "bytes":
-        return max(_LEAST_BYTES, _MOST_OF_FIRST * held.each * sessions)
+    if held.resource.unit in _LEAST:
+        return max(_LEAST[held.resource.unit], _MOST_OF_FIRST * held.each * sessions)
     return max(_FEWEST_PIECES, _SHARE * sessions)
 
 
@@ -108,7 +108,7 @@ def only_held(everything: Sequence[Held], waited_seconds: float, why: str) -> Ju
     Where the wait saw everything come back, that is said, and it is clean.
     """
     sessions = sum(wave.sessions for wave in everything[0].waves)
-    counted = [held for held in everything if held.noticeable and held.resource.unit != "bytes"]
+    counted = [held for held in everything if held.noticeable and held.resource.unit not in _LEAST]
     if counted and all(_returned(held) for held in counted):
         evidence = f"{sessions:,} abandoned sessions {_holding(everything)}; released within {waited_seconds:.0f} s."
         return Judgement(verdict=Verdict.CLEAN, shape=Shape.SAWTOOTH, evidence=evidence, operation="abandon")
