@@ -24,7 +24,7 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audited") / "audit"
     finished = subprocess.run(
         [
-            *("leakcheck", "audit", "--mcp", "stdio", "--rounds", "12", "--operations", "4", "--grace", "2s"),
+            *("leakcheck", "audit", "--mcp", "stdio", "--rounds", "27", "--operations", "4", "--grace", "2s"),
             *("--metrics", "http://127.0.0.1:{port}/metrics", "--out", str(folder)),
             *("--", "mimo-server", "--metrics-port", "{port}", "--profile", "current"),
         ],
