@@ -130,7 +130,6 @@ class _Targets:
                 temporary=str(self._temporary) if self.plan.command else None,
                 parent=target.reaper_pid if isinstance(target, Spawned) else None,
                 agents=None if self._agents is None else str(self._agents),
-                inside=self.plan.inside,
             )
         )
 

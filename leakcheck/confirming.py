@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from leakcheck.model.event import Floor, Phase
 from leakcheck.model.kinds import is_part_of
-from leakcheck.model.reading import totals
+from leakcheck.model.reading import REGISTRY, totals
 from leakcheck.schedule import Step
 
 CYCLES = 4
@@ -64,7 +64,7 @@ def _falls(floors: Sequence[Floor]) -> bool:
     )
 
 
-_PIECES = ("fds.", "registry.", "metric.", "processes", "threads", "tasks", "files.", "node.entries", "node.handles")
+_PIECES = ("fds.", REGISTRY, "metric.", "processes", "threads", "tasks", "files.", "node.entries", "node.handles")
 
 
 def _doses(kinds: Sequence[str], floors: Sequence[Floor]) -> Mapping[str, int]:

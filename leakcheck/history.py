@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leakcheck.model.event import Floor, Phase, TargetInfo
-from leakcheck.model.reading import Holder, ProcessReadings, Resource
+from leakcheck.model.reading import REGISTRY, Holder, ProcessReadings, Resource
 from leakcheck.model.series import Series
 
 _Identity = tuple[int, int]
@@ -108,7 +108,7 @@ def tracks(resources: Sequence[Resource], floors: Sequence[Floor]) -> dict[str, 
     return found
 
 
-_FOUND_LATER = ("registry.",)
+_FOUND_LATER = REGISTRY
 """What is only read from the floor on at which it was seen to grow: it is judged from there."""
 
 

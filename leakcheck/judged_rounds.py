@@ -74,10 +74,10 @@ class JudgedRounds:
     def _is_over_by(self, last: float, until: float, schedule: Schedule) -> bool:
         """Play rounds up to that second; say whether the audit has ended by then, at a look or near a limit."""
         floors = self._rounds.floors
-        while step := schedule.next(costs(self._kinds, self._rounds.played, floors), last - self._elapsed()):
-            if self._plan.rounds is None and self._elapsed() + round_seconds(floors) > last:
-                schedule.put_back()
-                return False
+        while self._plan.rounds is not None or self._elapsed() + round_seconds(floors) <= last:
+            step = schedule.next(costs(self._kinds, self._rounds.played, floors), last - self._elapsed())
+            if step is None:
+                break
             self.take_all([step])
             if self._stopped_early:
                 return True

@@ -22,10 +22,10 @@ from leakcheck.model.event import Floor, TargetInfo
 from leakcheck.model.finding import Shape, Suspect, Verdict
 from leakcheck.model.kinds import is_part_of
 from leakcheck.model.plan import AuditPlan, DriverKind
-from leakcheck.model.reading import Statistic
+from leakcheck.model.reading import REGISTRY, Statistic
 from leakcheck.model.series import Series
 
-_STORES = ("metric.", "memory.", "files.", "heap.", "node.", "registry.")
+_STORES = ("metric.", "memory.", "files.", "heap.", "node.", REGISTRY)
 """Where what a tool stores shows."""
 _MEMORY = ("memory.", "heap.", "node.")
 _SECOND_VIEWS = {
@@ -97,7 +97,7 @@ class Case:
             seen = f"Seen to grow for the first time {self.end - first} floors before the end: too late to be judged."
             late = Judgement(verdict=Verdict.NOT_JUDGED, shape=None, evidence=seen)
             return Judged(track=track, series=series, first=first, judgement=late)
-        judgement = self._stored(self._shape(series, first), series, first)
+        judgement = self._stored(self._shape(series, first), series)
         judgement = confirm(judgement, up_to(whole, self.fresh_end), first, self.end)
         judgement = weigh_idle(judgement, up_to(whole, self.idle_end), first, self.fresh_end)
         judgement = heed_bound(judgement, up_to(whole, self.idle_end))
@@ -110,9 +110,8 @@ class Case:
         judgement = (judge_count if counted else judge_level)(series, first, self.by_chance)
         return name_stored(judgement, series, first)
 
-    def _stored(self, judgement: Judgement, series: Series, first: int) -> Judgement:
+    def _stored(self, judgement: Judgement, series: Series) -> Judgement:
         """Leave undecided what may be what an operation stores, where nothing undoes it."""
-        del first
         stores = series.resource.name.startswith(_STORES)
         writes = judgement.operation is not None and any(
             is_part_of(kind, judgement.operation) for kind in self.target.writes
@@ -168,11 +167,11 @@ class Case:
         """Name the containers that grew beside memory."""
         found = []
         for name, track in self.followed.items():
-            if not name.startswith("registry.") or not track.seen:
+            if not name.startswith(REGISTRY) or not track.seen:
                 continue
             gain = track.growth[last] - track.growth[max(first, track.first)]
             if gain > 0:
-                found.append((gain, name.removeprefix("registry.")))
+                found.append((gain, name.removeprefix(REGISTRY)))
         return [
             Suspect(holder=name, proof=f"{gain:+,.0f} entries over the judged rounds")
             for gain, name in sorted(found, reverse=True)

@@ -102,10 +102,6 @@ class Schedule:
         doses = {kind: max(1, round(dose * (1 + _SWING * sign))) for (kind, dose), sign in drawn}
         return Step(phase=Phase.WARM_UP if judged < 0 else Phase.MAIN, doses=doses)
 
-    def put_back(self) -> None:
-        """Take the last round as not played."""
-        self._index -= 1
-
     def _affordable(self, costs: Costs) -> int:
         """Return how many rounds to plan: as many as tell the kinds apart, if there is time for one or two of each."""
         fewest = max(_FEWEST_ROUNDS, math.ceil(_ROUNDS_A_KIND * (len(self._kinds) + 1)))

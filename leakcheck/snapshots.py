@@ -8,9 +8,9 @@ from functools import partial
 
 import leakcheck.probes
 from leakcheck import _discover
-from leakcheck.model.reading import Holder, Process, ProcessReadings, Reading, Resource, Snapshot, Unread
+from leakcheck.model.reading import REGISTRY, Holder, Process, ProcessReadings, Reading, Resource, Snapshot, Unread
 from leakcheck.probes import CannotReadError, PreparingProbe, Probe, ProcessProbe, Setting, TreeProbe, TreeView
-from leakcheck.probes._inside import REGISTRY, Agents, Inside
+from leakcheck.probes._inside import Agents, Inside
 from leakcheck.probes._look import Kept, ProcessLook
 from leakcheck.targets.tree import Identity, Stat
 
@@ -27,7 +27,7 @@ class Looker:
         self._of_tree = {name: probe for name, probe in self._probes.items() if isinstance(probe, TreeProbe)}
         self._of_process = {name: probe for name, probe in self._probes.items() if isinstance(probe, ProcessProbe)}
         self._preparing = tuple(probe for probe in self._probes.values() if isinstance(probe, PreparingProbe))
-        self._agents = Agents(setting.agents) if setting.agents is not None else None
+        self._agents = Agents(setting.agents, setting.parent is None) if setting.agents is not None else None
         self._started = time.monotonic()
         self._known: set[str] = set()
         self._kept: dict[Identity, Kept] = {}

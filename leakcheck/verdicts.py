@@ -27,7 +27,7 @@ from leakcheck.model.event import Copy, Ended, Event, Floor, Limit, Planned, Rea
 from leakcheck.model.finding import Finding, Forecast, Shape, Verdict
 from leakcheck.model.kinds import without_era
 from leakcheck.model.plan import AuditPlan, DriverKind
-from leakcheck.model.reading import Resource
+from leakcheck.model.reading import AMOUNTS, REGISTRY, Resource
 from leakcheck.thinning import thinned
 
 
@@ -129,19 +129,15 @@ def standing(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> Standing:
     shared = [suspect.holder for one in leaks if one.operation is None for suspect in one.suspects]
     among = [without_era(holder) for holder in shared if holder in ready.target.operations]
     timed = [one for one in leaks if one.shape is Shape.TIME_DRIVEN]
-    held = any(one not in timed and one.unit not in _AMOUNTS for one in leaks)
+    held = any(one not in timed and one.unit not in AMOUNTS for one in leaks)
     return Standing(
         leaks=tuple(one.resource for one in leaks if one not in timed) if held else (),
         later=bool(timed) or bool(leaks and not held),
         by_time=len(timed) == len(leaks),
         suspects=tuple(dict.fromkeys((*named, *among)))[:MOST_SUSPECTS],
         undecided=any(one.verdict is Verdict.UNDECIDED for one in findings),
-        registries=tuple(one.resource for one in findings if one.resource.startswith("registry.") and _grew(one)),
+        registries=tuple(one.resource for one in findings if one.resource.startswith(REGISTRY) and _grew(one)),
     )
-
-
-_AMOUNTS = ("bytes", "blocks")
-"""Units of what is no piece with a name."""
 
 
 def _grew(finding: Finding) -> bool:

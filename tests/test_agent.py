@@ -542,9 +542,12 @@ def test_a_python_too_old_runs_undisturbed_without_an_agent(start, folder, versi
 
 
 @pytest.mark.parametrize("given", ["", "/nowhere/at/all", "x" * 200])
-def test_a_folder_that_cannot_be_used_disturbs_nobody(start, environment, given):
-    target = start(sys.executable, "-c", "print('runs')", env={**environment, "LEAKCHECK_AGENT": given})
+def test_a_folder_that_cannot_be_used_disturbs_nobody(start, environment, tmp_path, given):
+    (here := tmp_path / "here").mkdir()
+    target = start(sys.executable, "-c", "print('runs')", env={**environment, "LEAKCHECK_AGENT": given}, cwd=here)
     assert target.end() == (0, "")
+    assert list(here.iterdir()) == []
+    assert not Path("/nowhere").exists()
 
 
 @pytest.mark.share(1)

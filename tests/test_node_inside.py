@@ -67,7 +67,7 @@ def _running(*command, **more):
 @contextmanager
 def _inside(*pids):
     """A probe that has been told of these processes, as an audit does before it reads."""
-    probe = Probe(Setting(inside=True))
+    probe = Probe(Setting(agents="/nobody/listens/here"))
     try:
         probe.prepare([ProcessLook(pid) for pid in pids])
         yield probe

@@ -133,7 +133,7 @@ class Questions:
     def _own(self) -> Json:
         listener = self.agent.listener  # None, or another one, where the program forked a moment ago
         inode, thread = (listener.identity[1], listener.native) if listener else (0, 0)
-        return {"inode": inode, "thread": thread, "blocks": self.agent.blocks, "bytes": None}
+        return {"inode": inode, "thread": thread, "blocks": self.agent.blocks}
 
     def _sizes(self, asked: Json) -> Json:
         names, lend = asked.get("names"), asked.get("lend")

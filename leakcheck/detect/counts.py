@@ -69,12 +69,9 @@ def judge_count(series: Series, first: int, by_chance: float = BY_CHANCE) -> Jud
         )
         return Judgement(verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
     falls = sum(1 for one in increments if one < 0)
-    if not (
-        _chance(rises, falls) <= by_chance
-        or (rise >= _FEWEST_PIECES and drifts(increments, by_chance))
-        or (rise >= _FEWEST_PIECES and follows_a_line(floors, by_chance))
-        or follows_the_doses(attribution, len(increments), by_chance)
-    ):
+    many = rise >= _FEWEST_PIECES and (drifts(increments, by_chance) or follows_a_line(floors, by_chance))
+    doses = follows_the_doses(attribution, len(increments), by_chance)
+    if not (many or doses or _chance(rises, falls) <= by_chance):
         evidence = (
             f"Grew by {rise:,.0f} {series.resource.unit} in {_rounds(rises)} and fell in {falls}: too few to tell from "
             "a count that wanders; a longer budget decides it."

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from leakcheck.detect import Judgement, amount
 from leakcheck.detect.levels import judge_level
 from leakcheck.model.finding import Detectable, Shape, Verdict
+from leakcheck.model.reading import REGISTRY
 from leakcheck.model.series import Series
 
 Filler = tuple[Series, int]
@@ -50,35 +51,31 @@ def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[
         return judgement
     beside = floors - np.sum([weight * one for weight, one in zip(weights, held, strict=True)], axis=0)
     left = judge_level(
-        replace(series, values=(*series.values[:first], *map(float, beside + held_at_first(weights, held)))),
+        replace(series, values=(*series.values[:first], *map(float, beside + _held_at_first(weights, held)))),
         first,
         by_chance,
     )
     if left.verdict is Verdict.LEAK:
         return judgement
-    names = ", ".join(one.resource.name.removeprefix("registry.") for one, _ in fillers[:3])
-    to_come = sum(
-        float(weight) * ((one.bound or one.totals[-1]) - one.totals[-1])
-        for weight, (one, _) in zip(weights, fillers, strict=True)
-    )
-    unit = series.resource.unit
-    if any(one.bound is None for one, _ in fillers):
-        evidence = f"Rose by {amount(rise, unit)} with {names}, which has a bound that could not be read."
-        return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence, rate=None)
-    evidence = (
-        f"Rose by {amount(rise, unit)} with {names}, which fills up to its bound: "
-        f"{amount(max(0.0, to_come), unit)} more until then."
-    )
-    return replace(
-        judgement,
-        verdict=Verdict.CLEAN,
-        shape=Shape.FILLING,
-        evidence=evidence,
-        rate=None,
-        operation=None,
-        suspects=(),
-        detectable=_with_error(left.detectable or judgement.detectable, error),
-    )
+    detectable = _with_error(left.detectable or judgement.detectable, error)
+    return replace(_filling(judgement, series, rise, fillers, weights), detectable=detectable)
+
+
+def _filling(
+    judgement: Judgement, series: Series, rise: float, fillers: Sequence[Filler], weights: NDArray[np.float64]
+) -> Judgement:
+    """Return the judgement of memory that is held by containers which fill up, and how much is still to come."""
+    names = ", ".join(one.resource.name.removeprefix(REGISTRY) for one, _ in fillers[:3])
+    told = f"Rose by {amount(rise, series.resource.unit)} with {names}"
+    filling = replace(judgement, shape=Shape.FILLING, rate=None, operation=None, suspects=())
+    to_come = 0.0
+    for weight, (one, _) in zip(weights, fillers, strict=True):
+        if one.bound is None:
+            evidence = f"{told}, which has a bound that could not be read."
+            return replace(filling, verdict=Verdict.UNDECIDED, evidence=evidence)
+        to_come += float(weight) * max(0.0, one.bound - one.totals[-1])
+    evidence = f"{told}, which fills up to its bound: {amount(to_come, series.resource.unit)} more until then."
+    return replace(filling, verdict=Verdict.CLEAN, evidence=evidence)
 
 
 def _with_error(detectable: Detectable | None, error: float) -> Detectable | None:
@@ -91,7 +88,7 @@ def _work(series: Series, first: int) -> NDArray[np.float64]:
     return played if played.any() else np.diff(np.array(series.seconds[first:], dtype=np.float64))
 
 
-def held_at_first(weights: NDArray[np.float64], held: Sequence[NDArray[np.float64]]) -> float:
+def _held_at_first(weights: NDArray[np.float64], held: Sequence[NDArray[np.float64]]) -> float:
     """Return what the containers account for at the first floor: added to the rest, it keeps the level's size."""
     return float(sum(weight * one[0] for weight, one in zip(weights, held, strict=True)))
 

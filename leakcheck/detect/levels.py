@@ -21,6 +21,7 @@ from leakcheck.detect.attribution import attribute, follows_the_doses
 from leakcheck.detect.wandering import drifts, follows_a_line
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
 from leakcheck.model.kinds import ALL
+from leakcheck.model.reading import AMOUNTS
 from leakcheck.model.series import Series
 
 FEWEST_FLOORS = 16
@@ -143,7 +144,7 @@ def judge_level(series: Series, first: int, by_chance: float = _BY_CHANCE) -> Ju
     allocator = least / float(work[-1] - work[0])
     open_to = max(upper, allocator)
     habits = _habits(series.resource.name)
-    if unit in {"bytes", "blocks"} and (upper > max(habits.small[per], allocator) or open_to > habits.worst[per]):
+    if unit in AMOUNTS and (upper > max(habits.small[per], allocator) or open_to > habits.worst[per]):
         return _undecided(series, floors, slope, objections, (open_to, per))
     detectable = Detectable(value=open_to, unit=unit, per=per)
     return _clean(series, first, floors, objections, detectable)

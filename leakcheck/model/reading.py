@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+REGISTRY = "registry."
+"""Names of resources that are containers of a Python process begin with it."""
+AMOUNTS = frozenset({"bytes", "blocks"})
+"""Units of memory, of which a piece has no name and one more or less means nothing."""
+
 
 class Statistic(StrEnum):
     """Which mathematics a resource needs."""

@@ -37,9 +37,7 @@ class Setting:
     parent: int | None = None
     """Pid of the reaper, the parent of processes that lost theirs; None for a target that was running already."""
     agents: str | None = None
-    """Folder of the sockets of the agents inside the target; None: it is looked at from outside only."""
-    inside: bool = False
-    """Whether runtimes in the target may be asked to tell of themselves."""
+    """Folder of the sockets of the agents inside the target; None: it is looked at from outside only, Node too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

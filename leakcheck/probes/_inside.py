@@ -15,8 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-REGISTRY = "registry."
-"""Names of resources that are containers begin with it."""
 _REPLACED_SECONDS = 2.0
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 5.0
@@ -89,6 +87,8 @@ class Agents:
     """The agents of one audit."""
 
     folder: str
+    is_entered: bool
+    """Whether the target ran already: an agent comes into it when it next runs Python, and not before."""
     known: dict[tuple[int, int], _Known] = field(default_factory=dict)
 
     def ask(self, pid: int, started: int) -> Inside | str | None:
@@ -105,7 +105,7 @@ class Agents:
         due = now - one.census_at >= one.census_cost / (_EARLY_SHARE if one.censuses < _EARLY else _CENSUS_SHARE)
         request = {"ask": "floor", "census": _CENSUS_SECONDS if due else 0}
         try:
-            answer = _answer(f"{self.folder}/{pid}.sock", request, lambda: None if one.spoke else _why_absent(pid))
+            answer = _answer(f"{self.folder}/{pid}.sock", request, lambda: None if one.spoke else self._why_absent(pid))
         except (OSError, ValueError) as error:
             os.stat(f"/proc/{pid}")
             one.failures += 1
@@ -114,7 +114,7 @@ class Agents:
                 one.silent = why
             return why
         if isinstance(answer, str):
-            one.silent = answer
+            one.silent = None if self.is_entered else answer
             return answer
         one.failures, one.spoke = 0, True
         if due:
@@ -124,6 +124,9 @@ class Agents:
         if problem is not None and "blocks" not in answer:
             return f"the agent inside process {pid} failed: {problem}"
         return _understood(answer)
+
+    def _why_absent(self, pid: int) -> str | None:
+        return f"no agent has come into process {pid}" if self.is_entered else _why_absent(pid)
 
     def sizes(self, pid: int, names: Sequence[str]) -> dict[str, float]:
         """Return bytes per entry of the named containers of one process; without those that could not be measured."""

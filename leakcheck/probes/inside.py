@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from leakcheck.guards import bound_in_source
-from leakcheck.model.reading import Holder, Reading, Resource, Statistic
+from leakcheck.model.reading import REGISTRY, Holder, Reading, Resource, Statistic
 from leakcheck.probes import MOST_HOLDERS, CannotReadError, Setting
-from leakcheck.probes._inside import REGISTRY, Inside, Registry
+from leakcheck.probes._inside import Inside, Registry
 from leakcheck.probes._look import ProcessLook
 
 POSSIBLE = tuple(
@@ -40,7 +40,7 @@ class Probe:
     """
 
     def __init__(self, setting: Setting) -> None:
-        self._is_on = setting.agents is not None
+        del setting
         self._is_python = False
         self._registries: dict[str, Resource] = {}
 
@@ -53,7 +53,7 @@ class Probe:
     def read_process(self, look: ProcessLook) -> Iterable[Reading]:
         """Give the readings of one process. Raises CannotReadError where its agent does not answer."""
         inside = look.inside
-        if not self._is_on or inside is None:
+        if inside is None:
             return
         self._is_python = True
         if isinstance(inside, str):

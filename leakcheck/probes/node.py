@@ -126,7 +126,7 @@ class Probe:
     """
 
     def __init__(self, setting: Setting) -> None:
-        self._inside = setting.inside
+        self._inside = setting.agents is not None
         self._known: dict[tuple[int, int], _Node | str] = {}
         """By pid and start time: the conversation, or why there is none."""
         self._seen = False

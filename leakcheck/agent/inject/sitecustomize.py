@@ -6,11 +6,12 @@ Nothing is done without LEAKCHECK_AGENT, and nothing that fails here is told: th
 Does not see: processes started with -I, -E or -S, or without this environment.
 """
 
-# ruff: noqa: INP001, PTH100, PTH120 - stands alone, and Python 2.7 has no pathlib
+# ruff: noqa: INP001, PTH100, PTH112, PTH120 - stands alone, and Python 2.7 has no pathlib
 import os
 import sys
 
-if os.environ.get("LEAKCHECK_AGENT") and sys.version_info >= (3, 8) and "_leakcheck_agent" not in sys.modules:
+_usable = os.path.isdir(os.environ.get("LEAKCHECK_AGENT", ""))  # compiling would make one that is not there
+if _usable and sys.version_info >= (3, 8) and "_leakcheck_agent" not in sys.modules:
     # Compiled once for all processes of a target, in its own folder: compiling costs more than all that is done.
     _kept = sys.pycache_prefix, sys.dont_write_bytecode
     try:
