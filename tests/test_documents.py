@@ -289,6 +289,7 @@ RULES = {
     "explained": "explain",
     "idle": "weigh_idle",
     "pages": "weigh_pages",
+    "slowing": "slows",
     "stored": "name_stored",
     "wandering": "drifts",
     "weak": "withdraw",

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.share(2)
+
 INSTALLED = Path(find_spec("loadtests").origin).parent
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"
 ECHO = {"method": "tools/call", "params": {"name": "echo", "arguments": {"text": "hi"}}}

@@ -31,7 +31,7 @@ from leakcheck.verdicts import conclude
 SCHEMA = json.loads(files("leakcheck").joinpath("schema/audit.schema.json").read_text())
 PROGRAMS = Path(__file__).parent / "programs"
 QUICK = ("--every", "0.25s")
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(4)
 """Each waits for a watch of many seconds; those of a matrix of their own run by its share."""
 SLEEPER = "import time; time.sleep(60)"
 PIPELINE = "while :; do echo line; sleep 0.05; done | tr a-z A-Z | cat > /dev/null"

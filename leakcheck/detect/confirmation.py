@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from leakcheck.detect import Judgement, amount
 from leakcheck.detect.attribution import work_of
+from leakcheck.detect.slowing import slows
 from leakcheck.model.finding import Per, Shape, Verdict
 from leakcheck.model.kinds import ALL, without_era
 from leakcheck.model.series import Series
@@ -35,10 +36,10 @@ def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Jud
 
     `series` covers all floors; those from `first` to before `begin` were judged, and from `begin` on come the rounds in
     which one suspected operation was played alone, or all but the suspected ones. Growth in both, or in the first only,
-    confirms; growth in the others only clears the operation; growth in neither means that the growth has stopped, which
-    is undecided. A leak of all operations, or of time, must go on in all the fresh rounds together; where several share
-    it, it is told what each did alone. Anything but a leak is returned as it is, and so is one of which too little was
-    played afresh to tell.
+    confirms; growth in the others only clears the operation; growth in neither, or more slowly than at first, may be a
+    bound that is near, which is undecided. A leak of all operations, or of time, must go on in all the fresh rounds
+    together; where several share it, it is told what each did alone. Anything but a leak is returned as it is, and so
+    is one of which too little was played afresh to tell.
 
     Does not see: a cause that acts only together with others.
     """
@@ -48,9 +49,8 @@ def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Jud
     rounds = [index for index in range(begin, len(series.values)) if index not in series.breaks]
     if cause is None:
         return _goes_on(_each_told(judgement, series, rounds), series, first, begin)
-    alone = _grown(
-        series, [index for index in rounds if work_of(series, index, cause) == sum(series.operations[index])]
-    )
+    only = [index for index in rounds if work_of(series, index, cause) == sum(series.operations[index])]
+    alone = _grown(series, only)
     others = _grown(series, [index for index in rounds if work_of(series, index, cause) == 0])
     noise = _noise(series, first, begin, cause, rate.value) * math.sqrt(max(1, alone.rounds))
     expected = rate.value * alone.operations
@@ -61,7 +61,14 @@ def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Jud
     told = f"{_told(alone, rate.unit)} of {cause} alone"
     if others.rounds:
         told += f", {_told(others, rate.unit)} of the others"
-    return _weighed(judgement, told, by_it=alone.growth >= _SEEN * expected, by_others=by_others)
+    judged = [index for index in range(first + 1, begin) if index not in series.breaks]
+    early = _with_work(series, judged[: len(judged) // 2], cause)
+    slowed = rate.unit != "bytes" and slows(early, _with_work(series, only, cause))
+    return _weighed(judgement, told, by_it=alone.growth >= _SEEN * expected and not slowed, by_others=by_others)
+
+
+def _with_work(series: Series, rounds: Sequence[int], cause: str) -> list[tuple[float, float]]:
+    return [(series.values[index] - series.values[index - 1], work_of(series, index, cause)) for index in rounds]
 
 
 def _weighed(judgement: Judgement, told: str, *, by_it: bool, by_others: bool) -> Judgement:
@@ -71,7 +78,7 @@ def _weighed(judgement: Judgement, told: str, *, by_it: bool, by_others: bool) -
     if by_others:
         evidence = f"{judgement.evidence} {judgement.operation} alone does not cause it: {told}."
         return replace(judgement, evidence=evidence, operation=None)
-    evidence = f"{judgement.evidence} Then it stopped: {told}. A bound may be reached; a longer budget decides it."
+    evidence = f"{judgement.evidence} Then it slowed: {told}. A bound may be near; a longer budget decides it."
     return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
 
 

@@ -7,9 +7,9 @@ The tests: rounds rise by what was played of one operation (t-test of its rate);
 that fall as a wandering count would by chance in one run of a hundred (sign test; seven rises and no fall); or the mean
 step is above zero by more than chance, its error taken from how steps add up over several rounds (long-run variance,
 Newey and West 1987): a pool that moves takes back what it added, a leak beside it does not; or many floors lie along a
-line and return to it. A count that rose and then stopped is a plateau or a
-step. Everything else that rose is undecided. The tests are held to their share of one chance in a hundred: where many
-resources are judged at once, each gets its part (Bonferroni).
+line and return to it. What slows by more than chance (`slowing`) is no leak yet. A count that rose and then stopped is
+a plateau or a step. Everything else that rose is undecided. The tests are held to their share of one chance in a
+hundred: where many resources are judged at once, each gets its part (Bonferroni).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import math
 
 from leakcheck.detect import Judgement
 from leakcheck.detect.attribution import Attribution, attribute, follows_the_doses, work_of
+from leakcheck.detect.slowing import slows
 from leakcheck.detect.wandering import drifts, follows_a_line
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
 from leakcheck.model.kinds import ALL
@@ -62,7 +63,8 @@ def judge_count(series: Series, first: int, by_chance: float = BY_CHANCE) -> Jud
     attribution = attribute(series, first)
     if _stopped(series, first):
         return _plateau(series, first, increments)
-    if _late_over_early(series, first, attribution) < _slowing(rise):
+    early, late = _halves(series, first, attribution)
+    if _late_over_early(early, late) < _slowing(rise) or slows(early, late):
         evidence = (
             f"Grew by {rise:,.0f} {series.resource.unit} in {rises} of {len(increments)} rounds, more slowly towards "
             "the end: filling up, or a leak that slows; more rounds decide it."
@@ -99,18 +101,33 @@ def _separated(floors: tuple[float, ...]) -> bool:
     return min(floors[-third:]) > max(floors[:third])
 
 
-def _late_over_early(series: Series, first: int, attribution: Attribution) -> float:
-    """Compare the rates of the two halves, per unit of the work that the growth belongs to."""
+_Rounds = list[tuple[float, float]]
+"""Growth and work of each."""
+
+
+def _halves(series: Series, first: int, attribution: Attribution) -> tuple[_Rounds, _Rounds]:
+    """Split the rounds into two halves, with the work that the growth belongs to."""
     owner = attribution.owner.cause if attribution.owner else ALL
-    used = [index for index in range(first + 1, len(series.values)) if index not in series.breaks]
-    half = len(used) // 2
+    rounds = [
+        (
+            series.values[index] - series.values[index - 1],
+            _work(series, index) if owner == ALL else work_of(series, index, owner),
+        )
+        for index in range(first + 1, len(series.values))
+        if index not in series.breaks
+    ]
+    half = len(rounds) // 2
+    return rounds[:half], rounds[half:]
+
+
+def _late_over_early(early: _Rounds, late: _Rounds) -> float:
+    """Compare the rates of the two halves, per unit of work."""
     rates = []
-    for part in (used[:half], used[half:]):
-        work = sum(_work(series, index) if owner == ALL else work_of(series, index, owner) for index in part)
-        growth = sum(series.values[index] - series.values[index - 1] for index in part)
+    for part in (early, late):
+        growth, work = sum(one for one, _ in part), sum(done for _, done in part)
         rates.append(growth / work if work > 0 else 0.0)
-    early, late = rates
-    return late / early if early > 0 else math.inf
+    before, after = rates
+    return after / before if before > 0 else math.inf
 
 
 def _slowing(pieces: float) -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from leakcheck.detect import Judgement, amount
 from leakcheck.detect.attribution import attribute, follows_the_doses
+from leakcheck.detect.slowing import slows
 from leakcheck.detect.wandering import drifts, follows_a_line
 from leakcheck.model.finding import Detectable, Per, Rate, Shape, Verdict
 from leakcheck.model.kinds import ALL
@@ -199,7 +200,8 @@ def _objections(
     half = len(floors) // 2
     early = _median_slope(work[:half], floors[None, :half])[0]
     late = _median_slope(work[half:], floors[None, half:])[0]
-    if late < _LATE_OVER_EARLY * early:
+    rounds = list(zip(np.diff(floors), np.diff(work), strict=True))
+    if late < _LATE_OVER_EARLY * early or slows(rounds[: len(rounds) // 2], rounds[len(rounds) // 2 :]):
         found.append("it slowed down")
     increments, rise = np.diff(floors), float(floors[-1] - floors[0])
     if rise > 0 and float(np.max(increments)) > _LARGEST_JUMP * rise:
