@@ -20,6 +20,8 @@ _LONGEST_IDLE = 12.0
 _OF_BEFORE = 0.35
 """The quiet is as long as this share of all that came before it, within those two: what is kept for a fixed time, and
 was seen to grow for so long, starts to come back in it if that time is no longer than both together."""
+SHORTEST_PROOF = 17.0
+"""Seconds since the first answer, where there is so much time: connections are kept alive for five, ten, fifteen."""
 _STILL_FALLING = 60.0
 """…and this long where more and more comes back."""
 _FELL = 0.01
@@ -43,9 +45,12 @@ def cycle(suspects: Sequence[str], kinds: Sequence[str], floors: Sequence[Floor]
     return [Step(phase=Phase.CONFIRM, doses=chosen) for chosen in (*alone, others) if chosen]
 
 
-def idle(floors: Sequence[Floor], elapsed: Callable[[], float], most: float) -> Iterator[Step]:
-    """Yield floors at which nothing was played; longer, up to `most` seconds, while counts of pieces still fall."""
-    wanted = min(_LONGEST_IDLE, max(SHORTEST_IDLE, _OF_BEFORE * floors[-1].snapshot.at_seconds))
+def idle(floors: Sequence[Floor], elapsed: Callable[[], float], most: float, *, least: float = 0.0) -> Iterator[Step]:
+    """Yield floors at which nothing was played; longer, up to `most` seconds, while counts of pieces still fall.
+
+    `least`: so many seconds at any rate, within the longest quiet.
+    """
+    wanted = min(_LONGEST_IDLE, max(SHORTEST_IDLE, _OF_BEFORE * floors[-1].snapshot.at_seconds, least))
     while elapsed() < wanted:
         yield Step(phase=Phase.IDLE, doses={}, quiet_seconds=_IDLE_SECONDS)
         if elapsed() >= wanted and _falls(floors):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leakcheck.shrinking import FUNCTIONS, adds_after, assigned, empties, last, refuses, shrinks
+from leakcheck.shrinking import FUNCTIONS, adds_after, assigned, empties, last, refuses, shrinks, takes_out
 
 _MORE, _LESS = (ast.Gt, ast.GtE, ast.Eq), (ast.Lt, ast.LtE, ast.NotEq)
 _LONGEST_TEST = 80
@@ -83,6 +83,22 @@ def bound_in_source(name: str, type_: str, file: str | None, numbers: Mapping[st
     except (OSError, SyntaxError, ValueError, RecursionError):  # another Python's source, or none: no bound is known
         return None, ""
     return (None, "") if found is None else (found.bound, f"{Path(file).name}:{found.line}: {found.text}")
+
+
+def keeps_in_source(name: str, type_: str, file: str | None) -> bool:
+    """Say whether the code is known and takes nothing out of the container: what is in it stays.
+
+    name, type_ and file are the agent's, as in `bound_in_source`. False for a class of the program's or a library's
+    own: it may take things out by itself.
+    """
+    place = name.partition(":")[2]
+    is_plain = "." not in type_ or type_.startswith("collections.")
+    if file is None or not place or "[*]" in place or not is_plain:
+        return False
+    try:
+        return not takes_out(ast.parse(_read(Path(file))), place.rpartition(".")[2].strip("<>"))
+    except (OSError, SyntaxError, ValueError, RecursionError):  # as above: nothing is known
+        return False
 
 
 def _read(path: Path) -> str:

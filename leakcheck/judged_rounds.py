@@ -38,6 +38,7 @@ class JudgedRounds:
 
         Where the plan fixes no number of rounds, it looks at the verdicts now and then: a leak that is proven early
         ends the rounds, if nothing else is open or half the time is over; and so does a server that is clear by then.
+        What may be held for a time only is not proven before half the time is over, within which it may come back.
         """
         schedule = Schedule(
             self._kinds,
@@ -92,6 +93,8 @@ class JudgedRounds:
         now, is_half_over = self.standing(), self._elapsed() >= until / 2
         if not now.leaks:
             return is_half_over and not now.later and not now.undecided and is_clear(self._kinds, self._rounds.floors)
+        if now.may_expire and not is_half_over:
+            return False
         self._prove(now, until)
         now = self.standing()
         return bool(now.leaks) and (self._elapsed() >= until / 2 or not (now.undecided or now.later))
@@ -112,6 +115,7 @@ class JudgedRounds:
     def _take_idle(self, until: float) -> None:
         """Play nothing, for longer while something still comes back and there is time."""
         begun = self._elapsed()
-        until = max(until, begun + confirming.SHORTEST_IDLE)
-        for step in confirming.idle(self._rounds.floors, lambda: self._elapsed() - begun, until - begun):
+        least = 0.0 if self._plan.rounds else min(until, confirming.SHORTEST_PROOF) - begun
+        most = max(until - begun, confirming.SHORTEST_IDLE)
+        for step in confirming.idle(self._rounds.floors, lambda: self._elapsed() - begun, most, least=least):
             self._rounds.take(step)

@@ -47,6 +47,43 @@ def empties(tree: ast.AST, same: str) -> bool:
     return any(_takes_all(node, same) for node in ast.walk(tree))
 
 
+def takes_out(tree: ast.Module, name: str) -> bool:
+    """Say whether anything in the file may take entries out of a container of this name, or put another in its place.
+
+    What is taken out of a plain variable counts too: it may be the same container under another name.
+
+    Does not see: code of other files.
+    """
+    return any(_may_take(node, name) for node in ast.walk(tree)) or _is_replaced(tree, name, at_start=True)
+
+
+def _may_take(node: ast.AST, name: str) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(value=value, attr=method)) if method in _SHRINKING:
+            return isinstance(value, ast.Name) or last(value) == name
+        case ast.Call(func=function, args=[first, *_]) if last(function) == "heappop":
+            return isinstance(first, ast.Name) or last(first) == name
+        case ast.Delete(targets=targets):
+            taken = [one.value for one in targets if isinstance(one, ast.Subscript)]
+            return any(isinstance(one, ast.Name) or last(one) == name for one in taken)
+        case _:
+            return any(
+                isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Slice) and last(target.value) == name
+                for target, _ in assigned(node)
+            )
+
+
+def _is_replaced(node: ast.AST, name: str, *, at_start: bool) -> bool:
+    """Say whether it is assigned anywhere but where a module, a class or an object begins."""
+    for child in ast.iter_child_nodes(node):
+        starts = at_start and not (isinstance(child, FUNCTIONS) and getattr(child, "name", "") != "__init__")
+        if not starts and any(last(target) == name for target, _ in assigned(child)):
+            return True
+        if _is_replaced(child, name, at_start=starts):
+            return True
+    return False
+
+
 def _takes_all(node: ast.AST, same: str) -> bool:
     match node:
         case ast.Call(func=ast.Attribute(value=value, attr="clear")):

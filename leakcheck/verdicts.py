@@ -111,6 +111,8 @@ class Standing:
     """Resources counted in pieces that leak by the operations played, and memory beside them: provable now."""
     later: bool
     """Whether one grows by time, or memory grows and nobody is known to hold it: only time shows whether it ends."""
+    may_expire: bool
+    """Whether one of the leaks may be held for a time only: a container whose code takes entries out, or is unknown."""
     by_time: bool
     """Whether all that leaks does so by time."""
     suspects: tuple[str, ...]
@@ -120,9 +122,15 @@ class Standing:
     """Containers that grew, whatever is said of them."""
 
 
+_HOLD_FOR_A_TIME = (REGISTRY, "metric.", "node.")
+"""What programs fill with things that expire."""
+
+
 def standing(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> Standing:
     """Judge what was seen so far."""
-    followed = tracks(_resources(ready, floors), floors)
+    resources = _resources(ready, floors)
+    followed = tracks(resources, floors)
+    keep = {one.name for one in resources if one.keeps}
     findings = _judge_tracks(plan, ready, floors, followed, ())
     leaks = [one for one in findings if one.verdict is Verdict.LEAK]
     named = [one.operation for one in leaks if one.operation is not None]
@@ -133,6 +141,7 @@ def standing(plan: AuditPlan, ready: Ready, floors: list[Floor]) -> Standing:
     return Standing(
         leaks=tuple(one.resource for one in leaks if one not in timed) if held else (),
         later=bool(timed) or bool(leaks and not held),
+        may_expire=any(one.resource.startswith(_HOLD_FOR_A_TIME) and one.resource not in keep for one in leaks),
         by_time=len(timed) == len(leaks),
         suspects=tuple(dict.fromkeys((*named, *among)))[:MOST_SUSPECTS],
         undecided=any(one.verdict is Verdict.UNDECIDED for one in findings),

@@ -7,7 +7,7 @@ from textwrap import dedent, indent
 
 import pytest
 
-from leakcheck.guards import bound_in_source, guard, guard_of_class
+from leakcheck.guards import bound_in_source, guard, guard_of_class, keeps_in_source
 
 
 def method(body: str, head: str = "") -> str:
@@ -185,3 +185,51 @@ def test_a_file_that_is_gone_or_far_too_long_tells_no_bound(tmp_path: Path):
     long = tmp_path / "long.py"
     long.write_bytes(b"if len(SEEN) > 8: SEEN.pop()\n" + b"#" * (4 << 20))
     assert bound_in_source("long:SEEN", "list", str(long), {}) == (None, "")
+
+
+TAKES = {
+    "a pop by key": "self.items.pop(key, None)",
+    "a deletion": "del self.items[key]",
+    "a deletion of a slice": "del self.items[:5]",
+    "discard": "self.items.discard(key)",
+    "clear": "self.items.clear()",
+    "another object's": "store.items.popitem()",
+    "under another name": "mine = self.items\ndel mine[key]",
+    "what is left of it": "self.items = [one for one in self.items if one.fresh]",
+    "what is left of it, in place": "self.items[:] = [one for one in self.items if one.fresh]",
+    "heappop": "heapq.heappop(self.items)",
+}
+KEEPS = {
+    "appending only": "self.items.append(value)",
+    "setting only": "self.items[key] = value",
+    "another one is emptied": "self.others.clear()\nself.items.append(value)",
+    "in the constructor only": "",
+}
+
+
+@pytest.mark.parametrize("body", TAKES.values(), ids=TAKES)
+def test_code_that_takes_something_out_may_let_entries_expire(tmp_path, body):
+    path = tmp_path / "store.py"
+    path.write_text("class Store:\n    def __init__(self):\n        self.items = {}\n" + indent(method(body), "    "))
+    assert not keeps_in_source("store:Store.items", "dict", str(path))
+
+
+@pytest.mark.parametrize("body", KEEPS.values(), ids=KEEPS)
+def test_what_no_code_takes_out_stays(tmp_path, body):
+    path = tmp_path / "store.py"
+    path.write_text(
+        "ITEMS = []\nclass Store:\n    items = None\n    def __init__(self):\n        self.items = {}\n"
+        + indent(method(body or "pass"), "    ")
+    )
+    assert keeps_in_source("store:Store.items", "dict", str(path))
+    assert keeps_in_source("store:ITEMS", "collections.deque", str(path))
+    assert not keeps_in_source("store:ITEMS", "cachetools.TTLCache", str(path))
+
+
+def test_of_what_cannot_be_read_nothing_is_known_to_stay(tmp_path):
+    broken = tmp_path / "broken.py"
+    broken.write_text("def (")
+    assert not keeps_in_source("broken:ITEMS", "dict", str(broken))
+    assert not keeps_in_source("gone:ITEMS", "dict", str(tmp_path / "gone.py"))
+    assert not keeps_in_source("built:ITEMS", "dict", None)
+    assert not keeps_in_source("dict at nothing that names it", "dict", str(broken))

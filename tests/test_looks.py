@@ -234,11 +234,11 @@ class Clock:
     def elapsed(self):
         return self.now
 
-    def quiet(self, most):
+    def quiet(self, most, least=0.0):
         """Play the quiet phase, a second a floor; how many floors it took."""
         begun = self.floors[-1].snapshot.at_seconds
         count = 0
-        for step in confirming.idle(self.floors, self.elapsed, most):
+        for step in confirming.idle(self.floors, self.elapsed, most, least=least):
             assert (step.phase, step.doses) == (Phase.IDLE, {})
             self.now += step.quiet_seconds
             self.floors.append(self._floor(begun + self.now, next(self._sockets)))
@@ -274,6 +274,12 @@ def test_the_quiet_never_takes_more_than_a_minute_nor_than_the_time_there_is():
     forever = Clock(10.0, falling(2e4, start=1e6, until=-1e9)).quiet(300.0)
     assert forever == 60
     assert Clock(10.0, falling(2e4, start=1e6, until=-1e9)).quiet(20.0) == 20
+
+
+def test_the_quiet_can_be_asked_to_last_but_never_longer_than_its_longest():
+    assert Clock(2.0, still()).quiet(60.0, least=9.0) == 9
+    assert Clock(2.0, still()).quiet(60.0, least=40.0) == 12
+    assert Clock(30.0, still()).quiet(60.0, least=-5.0) == 11
 
 
 def test_the_time_there_is_does_not_cut_the_shortest_quiet():

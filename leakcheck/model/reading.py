@@ -40,6 +40,8 @@ class Resource:
     """The most that it can hold, where that is known: of one process."""
     bound_by: str = ""
     """What keeps it there: `maxlen`, `maxsize`, or the line of code that does; without `bound`, one unknown."""
+    keeps: bool = False
+    """Whether its code is known and takes nothing out of it: no entry can be held for a time only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from leakcheck.guards import bound_in_source
+from leakcheck.guards import bound_in_source, keeps_in_source
 from leakcheck.model.reading import REGISTRY, Holder, Reading, Resource, Statistic
 from leakcheck.probes import MOST_HOLDERS, CannotReadError, Setting
 from leakcheck.probes._inside import Inside, Registry
@@ -94,6 +94,7 @@ def _resource(name: str, one: Registry) -> Resource:
         title=f"{one.name} ({one.type})",
         bound=bound,
         bound_by=bound_by,
+        keeps=keeps_in_source(one.name, one.type, one.file),
     )
 
 
