@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _REPLACED_SECONDS = 2.0
+_LEAST_PATIENCE = 0.1
 _CONNECT_SECONDS = 0.5
 _ANSWER_SECONDS = 5.0
 """Patience with a process that does not give up the interpreter: a C call, such as a search by pattern, may hold it."""
@@ -90,6 +91,8 @@ class Agents:
     is_entered: bool
     """Whether the target ran already: an agent comes into it when it next runs Python, and not before."""
     known: dict[tuple[int, int], _Known] = field(default_factory=dict)
+    waited: int = 0
+    """How often a process that never spoke was waited for in vain: children that close what they inherit are all mute."""
 
     def ask(self, pid: int, started: int) -> Inside | str | None:
         """Return what the agent says; a text says why it does not answer; None: no Python process.
@@ -105,10 +108,14 @@ class Agents:
         due = now - one.census_at >= one.census_cost / (_EARLY_SHARE if one.censuses < _EARLY else _CENSUS_SHARE)
         request = {"ask": "floor", "census": _CENSUS_SECONDS if due else 0}
         try:
-            answer = _answer(f"{self.folder}/{pid}.sock", request, lambda: None if one.spoke else self._why_absent(pid))
+            patience = _REPLACED_SECONDS if one.spoke else max(_LEAST_PATIENCE, _REPLACED_SECONDS / 2**self.waited)
+            answer = _answer(
+                f"{self.folder}/{pid}.sock", request, patience, lambda: None if one.spoke else self._why_absent(pid)
+            )
         except (OSError, ValueError) as error:
             os.stat(f"/proc/{pid}")
             one.failures += 1
+            self.waited += not one.spoke
             why = f"the agent inside process {pid} does not answer ({error})"
             if one.failures >= 3:  # each costs its patience
                 one.silent = why
@@ -144,13 +151,13 @@ class Agents:
 
 
 def _answer(
-    path: str, request: Mapping[str, object], why_absent: Callable[[], str | None]
+    path: str, request: Mapping[str, object], patience: float, why_absent: Callable[[], str | None]
 ) -> Mapping[str, object] | str:
     """Ask, again and again for a while where nobody listens: a fork replaces the socket, a start takes its time.
 
     A text of `why_absent` ends the asking: there is no agent, and that is why.
     """
-    until, pause = time.monotonic() + _REPLACED_SECONDS, 0.005
+    until, pause = time.monotonic() + patience, 0.005
     while True:
         try:
             return _converse(path, request)
