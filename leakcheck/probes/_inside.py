@@ -92,7 +92,7 @@ class Agents:
     """Whether the target ran already: an agent comes into it when it next runs Python, and not before."""
     known: dict[tuple[int, int], _Known] = field(default_factory=dict)
     waited: int = 0
-    """How often a process that never spoke was waited for in vain: children that close what they inherit are all mute."""
+    """How often a process that never spoke was waited for in vain: children that close what they inherit are mute."""
 
     def ask(self, pid: int, started: int) -> Inside | str | None:
         """Return what the agent says; a text says why it does not answer; None: no Python process.
