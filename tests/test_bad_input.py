@@ -13,6 +13,8 @@ import pytest
 
 from leakcheck import cli
 
+pytestmark = pytest.mark.share(2)
+
 NOBODY = 65534
 HERE = "GET http://127.0.0.1:{port}/"
 MCP = "http://127.0.0.1:{port}/mcp"

@@ -18,6 +18,8 @@ from leakcheck import cli, config
 from leakcheck.render._reproduce import command_line
 from leakcheck.store import read_audit
 
+pytestmark = pytest.mark.share(2)
+
 SCHEMA = json.loads(files("leakcheck").joinpath("schema/audit.schema.json").read_text())
 FINDING = {
     *("resource", "verdict", "shape", "operation", "rate", "detectable", "forecast", "evidence", "suspects"),

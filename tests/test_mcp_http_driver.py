@@ -21,6 +21,8 @@ from leakcheck.errors import LeakcheckError, MissingExtra, NotReady, TargetDied,
 from leakcheck.model.plan import AuditPlan, DriverKind, ToolChoice
 from leakcheck.targets.spawn import Spawned
 
+pytestmark = pytest.mark.share(2)
+
 PROGRAMS = Path(__file__).parent / "programs"
 SECRET = "s3cr3t-of-the-test-0123456789"
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"

@@ -26,6 +26,8 @@ from types import MappingProxyType
 
 import pytest
 
+pytestmark = pytest.mark.share(2)
+
 ROWS = {
     26: "test_mimo_bad_input.py::test_a_session_that_is_not_there_is_404_and_a_wrong_id_is_refused",
     27: "there is one token, so one user: every session is theirs (surface/auth.py)",

@@ -35,6 +35,8 @@ from mimo_server.synapse.outbox import Outbox
 from mimo_server.synapse.router import Router
 from mimo_server.synapse.synapse import Synapse
 
+pytestmark = pytest.mark.share(2)
+
 HOSTS = TransportSecuritySettings(allowed_hosts=["127.0.0.1:*"], allowed_origins=["http://127.0.0.1:*"])
 KEY = "A" * 22 + "=="
 

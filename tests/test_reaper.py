@@ -18,6 +18,8 @@ import pytest
 
 import leakcheck.targets
 
+pytestmark = pytest.mark.share(2)
+
 REAPER = Path(leakcheck.targets.__file__).with_name("reaper.py")
 PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE = 20.0

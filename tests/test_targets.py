@@ -25,6 +25,8 @@ from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
 from leakcheck.targets.tree import Tree, is_zombie, lives, parent_of, start_time, state_of
 
+pytestmark = pytest.mark.share(2)
+
 PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE = 20.0
 NONE = Secrets()
