@@ -314,9 +314,9 @@ def test_another_platform_than_linux_is_one_sentence():
 
 def test_a_fault_of_our_own_is_no_verdict():
     code = (
-        "import sys; sys.argv[1:] = ['probes']; from leakcheck import cli; from leakcheck.__main__ import main\n"
+        "import sys; sys.argv[1:] = ['probes']; from leakcheck import inspection; from leakcheck.__main__ import main\n"
         "def broken(*_, **__): raise RuntimeError('broken')\n"
-        "cli.inspection.show = broken\n"
+        "inspection.show = broken\n"
         "main()"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
