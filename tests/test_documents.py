@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from leakcheck import cli, commands, config, confirming, project
+from leakcheck import cli, config, confirming, project
+from leakcheck.commands import audit
 from leakcheck.detect import levels
 from leakcheck.model.finding import Per
 from leakcheck.probes import Setting
@@ -177,7 +178,7 @@ def test_a_documented_command_is_one_that_leakcheck_would_carry_out(line, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "locustfile.py").touch()
     asked = []
-    monkeypatch.setattr(commands.audit, "_audit", lambda options, *, print_json: asked.append(options) or int(print_json))
+    monkeypatch.setattr(audit, "_audit", lambda options, *, print_json: asked.append(options) or int(print_json))
     words = shlex.split(line)
     known = typer.main.get_command(cli.app).commands
     assert words[1] in known, f"there is no command '{words[1]}'"
