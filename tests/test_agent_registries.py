@@ -23,7 +23,7 @@ import leakcheck
 
 AGENT = Path(leakcheck.__file__).parent / "agent"
 PROGRAM = Path(__file__).parent / "programs" / "agent_registries.py"
-pytestmark = pytest.mark.share(4)
+pytestmark = pytest.mark.share(8)
 MINE = ("bounded", "census", "following", "holding", "naming", "sizing", "walking")
 
 

@@ -35,7 +35,7 @@ def leaks(document):
 
 
 @pytest.mark.slow
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 def test_the_correct_server_is_clean_and_says_what_it_would_have_seen(audit):
     document = audit(options=("--budget", "45s"), code=0)
     assert leaks(document) == {}
@@ -43,7 +43,7 @@ def test_the_correct_server_is_clean_and_says_what_it_would_have_seen(audit):
     assert all(one["detectable"]["value"] < 0.1 for one in counted)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 def test_what_a_storing_tool_adds_is_not_called_a_leak_without_knowing_how_to_undo_it(audit):
     document = audit(options=(*SHORT, "--tool", "memory_store"), code=3)
     by_name = {finding["resource"]: finding for finding in document["findings"]}

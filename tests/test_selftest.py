@@ -156,7 +156,7 @@ def test_an_outcome_needs_the_rate_and_nothing_accused_beside_it(planted_rate, m
 
 
 @pytest.mark.slow
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 def test_a_planted_leak_is_found_and_the_clean_server_is_not_accused(tmp_path):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [sys.executable, "-c", CALL, "descriptor", "clean"]
@@ -173,7 +173,7 @@ def test_a_planted_leak_is_found_and_the_clean_server_is_not_accused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 def test_a_leak_that_is_missed_and_one_that_should_not_be_there_fail_and_tell_of_the_machine(monkeypatch, capsys):
     wrong = (Plant(name="clean", rates={"fds.file": 1.0}), Plant(name="descriptor", rates={}))
     monkeypatch.setattr(selftest, "PLANTS", wrong)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.thirdparty, pytest.mark.share(5)]
+pytestmark = [pytest.mark.slow, pytest.mark.thirdparty, pytest.mark.share(8)]
 
 COUNTED = ("fds.file", "fds.pipe", "fds.socket", "processes", "threads", "zombies")
 

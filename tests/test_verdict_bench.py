@@ -893,7 +893,7 @@ def test_the_smallest_leak_is_the_one_from_which_on_all_are_found(bench):
 
 
 @pytest.mark.slow
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("leaks", [False, True], ids=["healthy", "leaking"])
 def test_a_program_that_the_commit_draws_is_judged_as_it_is(tmp_path, leaks):
     """A share of the bench: one program of the half that rules were developed on."""
