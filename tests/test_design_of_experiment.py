@@ -137,7 +137,7 @@ def test_growth_that_stops_when_the_operation_is_played_alone_is_undecided():
     rows = [*judged_doses(20), *(alone(1), but(1)) * 4]
     judgement = accused(rows, lambda number, row: row[1] if number < 20 else 0, 20)
     assert (judgement.verdict, judgement.shape) == (Verdict.UNDECIDED, Shape.FILLING)
-    assert "Then it slowed" in judgement.evidence
+    assert "Then it stopped" in judgement.evidence
 
 
 def test_growth_with_the_others_only_clears_the_operation_and_stays_a_leak():

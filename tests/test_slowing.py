@@ -110,3 +110,4 @@ def test_fresh_rounds_slower_than_the_first_ones_take_the_accusation_back():
         confirmed = confirm(accused, series(fresh, played), 0, len(values))
         assert confirmed.verdict is verdict
         assert (confirmed.shape is Shape.FILLING) == (verdict is Verdict.UNDECIDED)
+        assert ("Then it slowed" in confirmed.evidence) == (verdict is Verdict.UNDECIDED)

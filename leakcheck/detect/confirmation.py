@@ -64,21 +64,23 @@ def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Jud
     judged = [index for index in range(first + 1, begin) if index not in series.breaks]
     early = _with_work(series, judged[: len(judged) // 2], cause)
     slowed = rate.unit != "bytes" and slows(early, _with_work(series, only, cause))
-    return _weighed(judgement, told, by_it=alone.growth >= _SEEN * expected and not slowed, by_others=by_others)
+    what = "slowed" if alone.growth > 0 else "stopped"
+    by_it = alone.growth >= _SEEN * expected and not slowed
+    return _weighed(judgement, told, what, by_it=by_it, by_others=by_others)
 
 
 def _with_work(series: Series, rounds: Sequence[int], cause: str) -> list[tuple[float, float]]:
     return [(series.values[index] - series.values[index - 1], work_of(series, index, cause)) for index in rounds]
 
 
-def _weighed(judgement: Judgement, told: str, *, by_it: bool, by_others: bool) -> Judgement:
+def _weighed(judgement: Judgement, told: str, what: str, *, by_it: bool, by_others: bool) -> Judgement:
     if by_it:
         words = "Confirmed" if not by_others else "Confirmed, though not the only cause"
         return replace(judgement, evidence=f"{judgement.evidence} {words}: {told}.")
     if by_others:
         evidence = f"{judgement.evidence} {judgement.operation} alone does not cause it: {told}."
         return replace(judgement, evidence=evidence, operation=None)
-    evidence = f"{judgement.evidence} Then it slowed: {told}. A bound may be near; a longer budget decides it."
+    evidence = f"{judgement.evidence} Then it {what}: {told}. A bound may be near; a longer budget decides it."
     return replace(judgement, verdict=Verdict.UNDECIDED, shape=Shape.FILLING, evidence=evidence)
 
 
