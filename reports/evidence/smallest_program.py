@@ -11,12 +11,22 @@ ANSWER_SECONDS = 0.02
 """Four connections wait for an answer each: 200 a second."""
 
 
+class Link:
+    """64 bytes with its header, and none beside: a chain of them is in no container that could be counted."""
+
+    __slots__ = ("before", "unused", "unused_too")
+
+    def __init__(self, before: Link | None) -> None:
+        self.before = before
+
+
 class Server:
     """Keeps something of some requests."""
 
     def __init__(self, what: str, rate: float, seed: int) -> None:
         self._what, self._rate, self._draw = what, rate, random.Random(seed)
         self.kept: list[object] = []
+        self.last: Link | None = None
 
     def leak(self) -> None:
         """Keep a piece with the given probability."""
@@ -26,6 +36,8 @@ class Server:
             self.kept.append(os.open(os.devnull, os.O_RDONLY))
         elif self._what == "heap":
             self.kept.append(bytes(31))  # 33 bytes of header beside: 64 in all, one block
+        elif self._what == "chain":
+            self.last = Link(self.last)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
@@ -46,7 +58,7 @@ class Server:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--what", choices=("descriptor", "heap"), required=True)
+    parser.add_argument("--what", choices=("descriptor", "heap", "chain"), required=True)
     parser.add_argument("--rate", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
