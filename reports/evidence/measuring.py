@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def where() -> dict[str, object]:
@@ -28,8 +29,8 @@ def where() -> dict[str, object]:
     }
 
 
-def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str, object]]:
-    def measure(folder: Path) -> dict[str, object]:
+def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str, Any]]:
+    def measure(folder: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as temporary:
             out = Path(temporary) / "audit"
             command = ["leakcheck", "audit", *arguments]
