@@ -29,11 +29,15 @@ def where() -> dict[str, object]:
     }
 
 
+_TOLD = ("resource", "verdict", "shape", "operation", "rate", "detectable", "evidence", "confirmed_seconds")
+
+
 def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str, Any]]:
     def measure(folder: Path) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as temporary:
             out = Path(temporary) / "audit"
             command = ["leakcheck", "audit", *arguments]
+            said = [without_paths(word, temporary) for word in command]
             at = command.index("--")
             begun = time.monotonic()
             finished = subprocess.run(
@@ -41,48 +45,28 @@ def audit(*arguments: str, keep: str | None = None) -> Callable[[Path], dict[str
             )
             seconds = time.monotonic() - begun
             if finished.returncode == 2:  # it never began: what it said is the result
-                said = without_paths(finished.stderr, temporary).strip().splitlines()
-                return {
-                    "command": command,
-                    "exit_code": 2,
-                    "verdict": "not begun",
-                    "findings": [],
-                    "warnings": said[-12:],
-                }
+                lines = without_paths(finished.stderr, temporary).strip().splitlines()[-12:]
+                return {"command": said, "exit_code": 2, "verdict": "not begun", "findings": [], "warnings": lines}
             document = json.loads(without_paths((out / "audit.json").read_text(), temporary))
             if keep:
                 (folder / keep).mkdir(exist_ok=True)
                 for file in ("audit.json", "report.html"):
                     (folder / keep / file).write_text(without_paths((out / file).read_text(), temporary))
-        return {
-            "command": command,
-            "exit_code": finished.returncode,
-            "seconds": round(seconds, 1),
-            "verdict": document["verdict"],
-            "rounds": len(document["rounds"]),
-            "operations": sum(sum(one["operations"].values()) for one in document["rounds"]),
-            "tool": document["tool"],
-            "server": document["target"]["server"],
-            "warnings": document["warnings"],
-            "findings": [
-                {
-                    key: one[key]
-                    for key in (
-                        "resource",
-                        "verdict",
-                        "shape",
-                        "operation",
-                        "rate",
-                        "detectable",
-                        "evidence",
-                        "confirmed_seconds",
-                    )
-                }
-                for one in document["findings"]
-            ],
-        }
+        return {"command": said, "exit_code": finished.returncode, "seconds": round(seconds, 1), **_summed(document)}
 
     return measure
+
+
+def _summed(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "verdict": document["verdict"],
+        "rounds": len(document["rounds"]),
+        "operations": sum(sum(one["operations"].values()) for one in document["rounds"]),
+        "tool": document["tool"],
+        "server": document["target"]["server"],
+        "warnings": document["warnings"],
+        "findings": [{key: one[key] for key in _TOLD} for one in document["findings"]],
+    }
 
 
 def without_paths(text: str, temporary: str) -> str:
