@@ -14,12 +14,13 @@ from mimo_server.errors import SettingsError
 from mimo_server.kinds import FILE
 from mimo_server.options import Chosen, choose
 from mimo_server.settings import Settings, rows
+from mimo_server.upkeep.words import WORDS
 
 # What needs faiss or the SDK is imported where it is used: --help and a wrong option should not wait a second for it.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command. Returns the exit code 0; exits with 2 for what was told wrongly."""
+    """Run the command. Returns the exit code: 0, but for words that state another; exits with 2 for a wrong usage."""
     words = list(sys.argv[1:] if argv is None else argv)
     match words[:1]:
         case ["defects"]:
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         case ["skills"]:
             parser = listing_parser("skills")
             _discover(parser, parser.parsed(words[1:])["file"])
+        case [word] if word in WORDS:
+            parser = listing_parser(word)
+            return _keep_up(parser, word, parser.parsed(words[1:]))
         case _:
             parser = server_parser()
             options = parser.parsed(words)
@@ -71,6 +75,13 @@ def _run(parser: Parser, settings: Settings) -> None:
             defects()[name].install(app)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # 1.3 times the calls of asyncio's own loop
             runner.run(serve(app))
+
+
+def _keep_up(parser: Parser, word: str, options: dict[str, object]) -> int:
+    with _ready(parser), unread():
+        from mimo_server.upkeep.command import RUN  # noqa: PLC0415
+
+        return RUN[word](options)
 
 
 def _discover(parser: Parser, file: str) -> None:

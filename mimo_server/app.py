@@ -25,7 +25,8 @@ from typing import Any
 from mimo_server.errors import InvalidError, SettingsError, SkillError
 from mimo_server.memory.assembly import embedder
 from mimo_server.memory.memories import Memories
-from mimo_server.memory.record import Category, Draft, Search
+from mimo_server.memory.record import Category, Draft, Order, Search
+from mimo_server.memory.retention import Retention
 from mimo_server.memory.store import SqliteStore
 from mimo_server.procedures.executions import Procedures
 from mimo_server.procedures.files import bundled, read
@@ -107,6 +108,7 @@ class App:
                 write_queue=self.settings.write_queue,
                 events=self.events,
             )
+            self._memories.retention = _retention(self.settings)
             self._watched()
             await stack.enter_async_context(self._memories)
             await self._memories.top_up(self.settings.seed_memories)
@@ -140,6 +142,10 @@ class App:
     async def _found_by_agents(self, query: str, limit: int) -> list[dict[str, Any]]:
         page = await self.memories.search(Search(text=query, limit=limit))
         return [{"id": hit.memory.id, "content": hit.memory.content, "similarity": hit.similarity} for hit in page.hits]
+
+
+def _retention(settings: Settings) -> Retention:
+    return Retention(ttl_s=settings.ttl, most=settings.max_memories or None, order=Order(settings.forget_first))
 
 
 @dataclass(frozen=True, slots=True)

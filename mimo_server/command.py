@@ -17,6 +17,7 @@ from mimo_server.defects import PROFILES, defects
 from mimo_server.kinds import quoted
 from mimo_server.options import Chosen, add_options, nearest
 from mimo_server.settings import Row, rows
+from mimo_server.upkeep.words import WORDS
 
 _INDENT = "\n" + " " * 14
 _NAME = "mimo-server"
@@ -24,9 +25,15 @@ _LISTINGS = {
     "settings": "Print every setting, its value, and where that was said.",
     "defects": "Print every defect with what is true of it.",
     "skills": "Start each skill of a catalog once, and write down its tools in it.",
+    **{name: word.words for name, word in WORDS.items()},
 }
 
-_WORDS = {"settings": "[OPTIONS] [--json]", "defects": "[--json]", "skills": "FILE"}
+_WORDS = {
+    "settings": "[OPTIONS] [--json]",
+    "defects": "[--json]",
+    "skills": "FILE",
+    **{name: word.usage for name, word in WORDS.items()},
+}
 
 _USAGE = "\n       ".join((f"{_NAME} [OPTIONS]", *(f"{_NAME} {name} {words}" for name, words in _WORDS.items())))
 
@@ -44,6 +51,13 @@ the protocol only; the log goes to stderr.
   settings      print every setting, its value, and where that was said
   defects       print every defect with what is true of it
   skills FILE   start each skill of a catalog once, and write down its tools
+
+of a data folder that no server runs on:
+
+  fsck FOLDER         verify the database, every row, and the index
+  stats FOLDER        count what it holds
+  export FOLDER       write the memories as JSON lines
+  import FOLDER FILE  store memories from JSON lines
 """
 
 _EPILOG = """\
@@ -74,7 +88,8 @@ class Parser(argparse.ArgumentParser):
         options, rest = self.parse_known_args(words)
         if rest:  # no more of it than its name: somebody may have written a token there
             word = rest[0].partition("=")[0]
-            known = (*self._option_string_actions, *(_LISTINGS if self.prog == _NAME else ()))
+            words_too = self.prog == _NAME and not word.startswith("-")
+            known = (*self._option_string_actions, *(_LISTINGS if words_too else ()))
             self.error(f"there is no {quoted(word)} here; the nearest is {nearest(word, known)}, and --help has all")
         return vars(options)
 
@@ -88,11 +103,14 @@ def server_parser() -> Parser:
 
 
 def listing_parser(what: str) -> Parser:
-    """Of `settings`, `defects` or `skills`."""
+    """Of one of the words."""
     usage = f"%(prog)s {_WORDS[what]}"
     parser = Parser(f"{_NAME} {what}", _LISTINGS[what], usage=usage)
     if what == "skills":
         parser.add_argument("file", metavar="FILE", help="the catalog")
+        return parser
+    if what in WORDS:
+        WORDS[what].add(parser)
         return parser
     parser.add_argument("--json", action="store_true", help="as JSON")
     if what == "settings":

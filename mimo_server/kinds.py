@@ -116,6 +116,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _age(text: str) -> float:
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)(s|m|h|d)", text, re.ASCII)
+    seconds = round(float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found[2]], 6) if found else 0.0
+    if not 1 <= seconds <= 36_500 * 86_400:
+        raise ValueError(f"{quoted(text)} is no age from 1s to 36500d; give one such as 12h or 90d")
+    return seconds
+
+
 def _path(text: str) -> Path:
     """`~` is a home: an MCP client starts the server without a shell that would know."""
     try:
@@ -189,6 +197,8 @@ def _key(text: str) -> str:
 
 TIME = Kind(metavar="TIME", parse=_seconds, write=lambda seconds: f"{_plain(seconds)}s")
 """Seconds."""
+AGE = Kind(metavar="AGE", parse=_age, write=lambda seconds: f"{_plain(seconds)}s")
+"""Seconds."""
 ADDRESS = Kind(metavar="HOST:PORT", parse=Address.parse)
 FILE = Kind(metavar="FILE", parse=_file, path=True)
 FOLDER = Kind(metavar="DIR", parse=_folder, path=True)
@@ -197,4 +207,5 @@ MODEL = Kind(metavar="NAME", parse=_model)
 TOKEN = Kind(metavar="FILE", parse=_token, write=_hidden, secret=True)
 KEY = Kind(metavar="FILE", parse=_key, write=_hidden, secret=True)
 PROFILE = one_of("profile", "NAME", lambda: tuple(PROFILES))
+ORDER = one_of("order", "ORDER", lambda: ("importance", "age"))
 DEFECT = one_of("defect", "NAME", names)

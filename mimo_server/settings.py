@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 from mimo_server.defects import PROFILES
 from mimo_server.kinds import (
     ADDRESS,
+    AGE,
     DEFECT,
     EMBEDDER,
     FILE,
     FOLDER,
     KEY,
     MODEL,
+    ORDER,
     PROFILE,
     TIME,
     TOKEN,
@@ -111,6 +113,9 @@ class Settings:
         FOLDER, "a private temporary one, removed at the end", _MEMORY, "keep the memories in this folder"
     )
     dimensions: int = _set(whole(8, 4096), "384", _MEMORY, "length of an embedding, 8 to 4096")
+    ttl: float | None = _unset(AGE, "never", _MEMORY, "forget a memory by itself when it is so old, e.g. 90d")
+    max_memories: int = _set(whole(0, 1 << 40), "0", _MEMORY, "forget by itself what is above so many; 0: any number")
+    forget_first: str = _set(ORDER, "importance", _MEMORY, "what is above max_memories by least importance, or by age")
     readers: int = _set(whole(1, 64), "4", _MEMORY, "threads that search, 1 to 64")
     write_queue: int = _set(whole(1, 1_000_000), "256", _MEMORY, "refuse a further write while so many wait")
     seed_memories: int = _set(

@@ -18,7 +18,7 @@ from leakcheck.detect import levels
 from leakcheck.model.finding import Per
 from leakcheck.probes import Setting
 from leakcheck.snapshots import Looker
-from mimo_server.memory import memories, readers
+from mimo_server.memory import checks, readers, signs
 from mimo_server.procedures import execution
 from mimo_server.skills import process, streams
 from mimo_server.surface import connection, exchange, stdio, websocket
@@ -52,7 +52,8 @@ CONTRACTS = {
     ("docs/server.md", "64 KiB"): ({connection._LARGEST_HEAD, websocket._LONGEST_MESSAGE_BYTES}, {64 << 10}),
     ("docs/server.md", "256 KiB"): ({agent._LONGEST_RESULT, outbox.Outbox()._limit}, {256 << 10}),
     ("docs/server.md", "1 MiB"): ({streams.LONGEST_LINE, process.MOST_UNSENT}, {1 << 20}),
-    ("docs/server.md", "8 KiB"): (memories._LONGEST_METADATA, 8 << 10),
+    ("docs/server.md", "64 bytes"): (signs.HEAD // 8, 64),
+    ("docs/server.md", "8 KiB"): (checks._LONGEST_METADATA, 8 << 10),
     ("docs/server.md", "16 KiB"): (execution.MOST_CONTEXT_BYTES, 16 << 10),
     ("docs/server.md", "5 s"): (agent.Waits().hello, 5.0),
     ("docs/server.md", "10 s"): (agent.Waits().write, 10.0),

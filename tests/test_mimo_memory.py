@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import re
 import sqlite3
 import struct
 import subprocess
@@ -15,7 +16,7 @@ import sys
 import textwrap
 import threading
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -29,7 +30,6 @@ from mimo_server.memory.codec import Int8Codec
 from mimo_server.memory.corpus import drafts
 from mimo_server.memory.embed import LexicalEmbedder
 from mimo_server.memory.endpoint import Endpoint, EndpointEmbedder
-from mimo_server.memory.index import FlatIndex, Rank
 from mimo_server.memory.memories import Memories
 from mimo_server.memory.record import Add, Category, Draft, Forget, Search
 from mimo_server.memory.rows import CorruptRowError
@@ -293,7 +293,8 @@ def test_what_waits_at_the_end_is_committed_and_what_comes_later_is_refused(tmp_
     before = threading.active_count()
     asyncio.run(scenario())
     assert threading.active_count() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock", FILE], "the log went with the last connection"
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["index", "lock", FILE, "seal"], "the log went with the last connection"
     with closing(sqlite3.connect(tmp_path / FILE)) as db:
         assert db.execute("SELECT count(*) FROM engrams").fetchone() == (100,)
 
@@ -460,6 +461,65 @@ def test_a_full_disk_is_an_error_reads_go_on_and_space_makes_it_well_again(tmp_p
     asyncio.run(scenario())
 
 
+READ_ONLY = """
+    import asyncio, os, sys
+    from pathlib import Path
+    from mimo_server.errors import SettingsError
+    from mimo_server.memory.embed import LexicalEmbedder
+    from mimo_server.memory.memories import Memories
+    from mimo_server.memory.store import SqliteStore
+
+    def made(folder):
+        return Memories(SqliteStore(64), LexicalEmbedder(64), folder=Path(folder))
+
+    async def main():
+        async with made(sys.argv[2]):  # what is imported late is, as long as this user may read it
+            pass
+        if os.geteuid() == 0:  # root may write everywhere
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        try:
+            async with made(sys.argv[1]):
+                raise AssertionError("it may not be written")
+        except SettingsError as error:
+            print(error)
+
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("locked", ["folder", "database", "index"])
+def test_a_folder_that_may_only_be_read_is_refused_and_left_as_it_is(tmp_path, locked):
+    data, other = tmp_path / "data", tmp_path / "other"
+    data.mkdir()
+    other.mkdir()
+
+    async def scenario():
+        async with opened(data) as memories:
+            await memories.store([draft("a note")])
+
+    asyncio.run(scenario())
+    everything = (data, *data.rglob("*"))
+    only = {"folder": everything, "database": (data / FILE,), "index": tuple((data / "index").rglob("*"))}[locked]
+    for path in everything:
+        path.chmod(0o777 if path.is_dir() else 0o666)
+    for path in only:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in (tmp_path, *tmp_path.parents[:3]):
+        path.chmod(0o755)
+    before = {path: path.read_bytes() for path in everything if path.is_file() and not path.stat().st_mode & 0o222}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", textwrap.dedent(READ_ONLY), str(data), str(other)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search("choose another --data folder|choose a --data folder that you may write", done.stdout)
+    assert {path: path.read_bytes() for path in before} == before
+
+
 SCARCE = """
     import asyncio, os, resource, sys
     from pathlib import Path
@@ -523,7 +583,7 @@ def test_a_folder_of_another_form_or_version_is_refused_and_released(tmp_path):
     for version, age in ((99, "a newer"), (1, "an older")):
         with closing(sqlite3.connect(tmp_path / FILE)) as db:
             db.execute(f"PRAGMA user_version = {version}")
-        with pytest.raises(SettingsError, match=f"{age} version of this server .format {version}, this one is 2"):
+        with pytest.raises(SettingsError, match=f"{age} version of this server .format {version}, this one is 3"):
             opened_store(tmp_path)
     (tmp_path / FILE).write_bytes(b"no database at all" * 1000)
     with pytest.raises(SettingsError, match="file is not a database"):
@@ -617,6 +677,9 @@ def test_a_damaged_row_is_told_and_never_returned(tmp_path, damage):
                 do_damage()
                 with pytest.raises(CorruptRowError, match="memory 2 is damaged"):
                     await memories.search(search)
+            else:
+                with suppress(CorruptRowError):  # whoever meets it first: a search, or the index at its start
+                    await memories.search(search)
             assert [hit.memory.id for hit in (await memories.search(search)).hits] == [1, 3]
             with pytest.raises(StoreError, match="memory 2 is damaged"):
                 await memories.get(2)
@@ -627,7 +690,7 @@ def test_a_damaged_row_is_told_and_never_returned(tmp_path, damage):
         search = Search(text="a red key", limit=10)
         await meets(search, events)
         await meets(search, events)
-        assert events.counts[Kind.STORE] == 2
+        assert [event.facts["what"] for event in events.recent].count("corrupt_row") == 2
         async with opened(tmp_path) as memories:
             assert await memories.forget(id=2) == 1
             assert await memories.check() is None
@@ -876,49 +939,6 @@ def test_a_search_that_means_nothing_is_refused(tmp_path, wrong, named):
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("among", [None, 1, 7, 150, 1500])
-def test_the_index_gives_the_exact_order_at_any_selectivity_and_after_any_rank(among):
-    chance = np.random.default_rng(3)
-    vectors = unit(np.repeat(chance.normal(size=(1000, 32)), 2, axis=0))
-    ids = chance.permutation(np.arange(1, 2001))
-    index = FlatIndex(32)
-    index.add(ids.tolist(), vectors)
-    chosen = ids if among is None else np.sort(chance.choice(ids, among, replace=False))
-    query = unit(chance.normal(size=(1, 32)))[0]
-    exact = {
-        int(number): float(vector.astype(float) @ query.astype(float))
-        for number, vector in zip(ids, vectors, strict=True)
-    }
-    expected = sorted((round(-exact[int(number)], 9), int(number)) for number in chosen)
-    found, after = [], None
-    while part := index.nearest(query, 37, after=after, among=None if among is None else chosen):
-        found, after = [*found, *part], part[-1]
-    assert [rank.id for rank in found] == [number for _, number in expected]
-    assert index.nearest(query, 5, among=np.array([], dtype=np.int64)) == []
-    assert index.nearest(query, 5, among=np.array([5000])) == []
-    assert index.nearest(query, 5, after=Rank(-2.0, 0)) == []
-
-
-def test_of_more_equal_vectors_than_are_fetched_the_index_gives_the_lowest_ids():
-    index = FlatIndex(8)
-    vector = unit(np.arange(1.0, 9.0).reshape(1, 8))
-    ids = np.random.default_rng(5).permutation(np.arange(1, 501))
-    index.add(ids.tolist(), np.repeat(vector, 500, axis=0))
-    first = index.nearest(vector[0], 5)
-    assert [rank.id for rank in first] == [1, 2, 3, 4, 5]
-    assert [rank.id for rank in index.nearest(vector[0], 5, after=first[-1], seen=5)] == [6, 7, 8, 9, 10]
-
-
-def test_an_index_forgets_what_was_removed_and_keeps_the_rest_across_its_shrinking():
-    vectors = np.eye(8, dtype=np.float32)
-    index = FlatIndex(8)
-    index.add(list(range(10, 18)), vectors)
-    index.remove([10, 11, 12, 13, 14, 99])
-    assert [rank.id for rank in index.nearest(vectors[7], 8)] == [17, 15, 16]
-    index.remove([15, 16, 17])
-    assert index.nearest(vectors[7], 8) == []
-
-
 # -- vectors at the door ---------------------------------------------------------------------------------------------
 
 
@@ -984,7 +1004,7 @@ def test_a_vector_with_a_direction_is_taken_whatever_its_length(given, expected)
 def test_any_finite_vector_but_zero_becomes_a_unit_vector_that_int8_keeps_nearly(numbers):
     vector = vector_from(numbers, 6)
     assert np.linalg.norm(vector.astype(np.float64)) == pytest.approx(1, abs=1e-6)
-    stored = Int8Codec().encode(vector)
+    (stored,) = Int8Codec().encode(vector.reshape(1, -1))
     assert len(stored) == 4 + 6
     assert np.abs(Int8Codec().decode(stored) - vector).max() <= np.abs(vector).max() / 254 * 1.001
 

@@ -25,6 +25,7 @@ from mcp.shared.exceptions import MCPError
 SERVER = [sys.executable, "-P", "-m", "mimo_server"]
 SMALLEST = {
     "memory_search": {"query": "a"},
+    "memory_search_many": {"searches": [{"query": "a"}]},
     "memory_nearest": {"embedding": [1.0] * 384},
     "memory_get": {"id": 1},
     "memory_stats": {},
@@ -44,8 +45,8 @@ SMALLEST = {
 }
 """What is not known before there is a server is added in the test: the id of an execution."""
 READING = (
-    *("memory_search", "memory_nearest", "memory_get", "memory_stats", "procedure_list", "procedure_status"),
-    *("skill_echo", "skill_delay", "agent_ping", "interrupt_check"),
+    *("memory_search", "memory_search_many", "memory_nearest", "memory_get", "memory_stats"),
+    *("procedure_list", "procedure_status", "skill_echo", "skill_delay", "agent_ping", "interrupt_check"),
 )
 
 

@@ -37,6 +37,9 @@ GOOD = {
     "grace": "0.5s",
     "data": "new/folder",
     "dimensions": "64",
+    "ttl": "90d",
+    "max_memories": "1000",
+    "forget_first": "age",
     "readers": "2",
     "write_queue": "50",
     "seed_memories": "7",
@@ -102,6 +105,9 @@ BAD = [
     ("profile", "perfect", "there is no profile 'perfect'; choose from fixed, current, faithful"),
     ("defect", "nope", "there is no defect 'nope'; choose from "),
     ("without", "", "there is no defect ''; choose from"),
+    ("ttl", "5y", "'5y' is no age from 1s to 36500d; give one such as 12h or 90d"),
+    ("ttl", "0.5s", "'0.5s' is no age"),
+    ("forget_first", "luck", "there is no order 'luck'; choose from importance, age"),
     ("fixtures", "all", "there is no set of fixtures 'all'; choose from conformance"),
 ]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
 from mimo_server.app import App
 from mimo_server.defects import OVER_STDIO, SERVES_STDIO, Defect, LookAlike
-from mimo_server.memory.record import Vector
+from mimo_server.memory.codec import Steps, quantized
+from mimo_server.memory.record import Vector, Vectors
 
 DEFECT = Defect(
     id="json_text",
@@ -34,14 +36,19 @@ class JsonText:
 
     name = "json"
 
-    def encode(self, vector: Vector) -> str:
+    def encode(self, vectors: Vectors) -> list[str]:
         """As many digits as a float64 has."""
-        exact = vector.astype(np.float64)
-        return json.dumps((exact / np.linalg.norm(exact)).tolist())
+        exact = vectors.astype(np.float64)
+        exact /= np.linalg.norm(exact, axis=1, keepdims=True)
+        return [json.dumps(one) for one in exact.tolist()]
 
     def decode(self, stored: bytes | str) -> Vector:
         """All of them parsed again."""
         return np.array(json.loads(stored), dtype=np.float32)
+
+    def steps(self, stored: Sequence[bytes | str]) -> Steps:
+        """…and rounded, as the index compares them."""
+        return quantized(np.stack([self.decode(one) for one in stored]))
 
 
 def install(app: App) -> None:

@@ -1,18 +1,19 @@
-"""Vectors in memory, by the id of their row."""
+"""What finds vectors: one small interface, so that another engine can take the place of the one here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from mimo_server.memory.gate import Gate
-from mimo_server.memory.record import Vector, Vectors
+from mimo_server.memory.codec import Steps
+from mimo_server.memory.record import Category, Vector
 
-Ids = NDArray[np.int64]
+Numbers = NDArray[np.int64]
 
 
 class Rank(NamedTuple):
@@ -26,100 +27,110 @@ class Rank(NamedTuple):
         return (-self.similarity, self.id) < (-other.similarity, other.id)
 
 
-class VectorIndex(Protocol):
-    """Nearest vectors by cosine; all vectors are unit vectors. Called from any thread."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """Which memories may be found."""
 
-    def add(self, ids: Sequence[int], vectors: Vectors) -> None:
-        """Add one row of `vectors` per id."""
+    category: Category | None = None
+    min_importance: float = 0.0
+    max_importance: float = 1.0
+
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is left out."""
+        return self == Fitting()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """Memories as an index needs them: N of each, ids ascending."""
+
+    ids: Sequence[int]
+    changes: Sequence[int]
+    categories: Sequence[str]
+    importances: Sequence[float]
+    steps: Steps
+    """N × d."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def only(self, first: int, last: int) -> Entries:
+        """Some of them."""
+        some = slice(first, last)
+        return Entries(
+            ids=self.ids[some],
+            changes=self.changes[some],
+            categories=self.categories[some],
+            importances=self.importances[some],
+            steps=self.steps[some],
+        )
+
+
+class Truth(Protocol):
+    """The rows that an index is derived from."""
+
+    def numbers(self) -> tuple[Numbers, Numbers]:
+        """Ids of all memories, ascending, and the change that wrote each."""
+
+    def entries(self, ids: Sequence[int]) -> Entries:
+        """Of those that are there and sound, ascending."""
+
+    def there(self, ids: Sequence[int]) -> Numbers:
+        """Those that are there, though `numbers` may not have said so: it reads less."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What an index found of itself when it was opened."""
+
+    kept: int = 0
+    """Memories that it had."""
+    damaged: int = 0
+    """…and whose place in it was damaged: repaired from the truth."""
+    lacking: int = 0
+    """Memories that it did not have."""
+    gone: int = 0
+    """Had, but forgotten in the truth."""
+    rebuilt: str | None = None
+    """Why nothing of it could be used."""
+
+
+class VectorIndex(Protocol):
+    """Nearest vectors by cosine; all vectors are unit vectors.
+
+    One thread opens, adds, removes and closes; searches come from any thread, at any time between.
+    """
+
+    trouble: str | None
+    """Why it does not agree with the truth, though it should; None: it does, or will."""
+
+    @property
+    def waiting(self) -> int:
+        """How many are `pending`; from any thread."""
+
+    def open(self, folder: Path, truth: Truth) -> Found:
+        """Take up what is in the folder and make it agree with the truth, now or in the background."""
+
+    def reserve(self, more: int) -> None:
+        """Make sure that so many can be added. Raises StoreError: then nothing has changed."""
+
+    def add(self, entries: Entries) -> None:
+        """Add them; their ids are above all that were added before."""
 
     def remove(self, ids: Sequence[int]) -> None:
         """Remove those ids; unknown ones are no error."""
 
     def nearest(
-        self, vector: Vector, limit: int, *, after: Rank | None = None, seen: int = 0, among: Ids | None = None
+        self, vector: Vector, limit: int, *, after: Rank | None = None, seen: int = 0, fitting: Fitting | None = None
     ) -> list[Rank]:
-        """The next `limit` in order: those that come after `after`, of the ids `among` where it is given.
+        """The next `limit` that fit, in order: those that come after `after`.
 
         Fewer only where there are no more. `seen` is a guess of how many come up to `after`: it saves work.
         """
 
+    def pending(self) -> Numbers:
+        """Ids that it cannot find yet, and that must be looked at in the truth. Asked before `nearest`."""
 
-class FlatIndex:
-    """Exact search over every vector: 4 bytes a dimension and memory, no training.
-
-    FAISS finds candidates in float32; their similarities are then worked out again in float64, row by row, so that
-    equal vectors are equally alike wherever they lie, and the order does not change from one call to the next.
-
-    FAISS lets many threads search and allows nothing beside a change: that is what the gate is for. A search holds up
-    an addition by its own length, an addition holds up searches by tens of microseconds.
-
-    Removing compacts in place but keeps the capacity (a C++ vector never shrinks by itself), so the index is copied
-    into a new one once it is down to half of what it held: amortised, a removal still costs O(1) copies.
-    """
-
-    def __init__(self, dimensions: int) -> None:
-        self._dimensions = dimensions
-        self._index = self._new()
-        self._capacity = 0
-        self._gate = Gate()
-        # Of a float32 dot product of unit vectors: each of d additions rounds by at most 2^-24.
-        self._error = dimensions * 2.0**-23
-
-    def _new(self) -> Any:
-        return faiss.IndexIDMap2(faiss.IndexFlatIP(self._dimensions))
-
-    def add(self, ids: Sequence[int], vectors: Vectors) -> None:
-        """Add one row of `vectors` per id."""
-        with self._gate.changing():
-            self._index.add_with_ids(np.ascontiguousarray(vectors), np.asarray(ids, dtype=np.int64))
-            self._capacity = max(self._capacity, self._index.ntotal)
-
-    def remove(self, ids: Sequence[int]) -> None:
-        """Remove those ids; give the memory back once half of it is unused."""
-        with self._gate.changing():
-            if ids:
-                self._index.remove_ids(np.asarray(ids, dtype=np.int64))
-            if self._index.ntotal <= self._capacity // 2:
-                self._shrink()
-
-    def _shrink(self) -> None:
-        kept = self._new()
-        if count := self._index.ntotal:
-            kept.add_with_ids(self._index.index.reconstruct_n(0, count), faiss.vector_to_array(self._index.id_map))
-        self._index, self._capacity = kept, kept.ntotal
-
-    def nearest(
-        self, vector: Vector, limit: int, *, after: Rank | None = None, seen: int = 0, among: Ids | None = None
-    ) -> list[Rank]:
-        """The next `limit` in order, exact: candidates are fetched until no other can come before the last."""
-        with self._gate.reading():
-            most = self._index.ntotal if among is None else min(len(among), self._index.ntotal)
-            wanted = min(most, seen + limit + 8)
-            while wanted:
-                ids, edge = self._candidates(vector, wanted, among)
-                ranks = [rank for rank in self._ranked(vector, ids) if after is None or after.before(rank)]
-                if wanted == most:
-                    return ranks[:limit]
-                # What was not fetched is at most as alike as the last that was, give or take the error of both.
-                sure = [rank for rank in ranks if rank.similarity > edge + self._error]
-                if len(sure) >= limit:
-                    return sure[:limit]
-                wanted = min(most, 4 * wanted)
-            return []
-
-    def _candidates(self, vector: Vector, wanted: int, among: Ids | None) -> tuple[Ids, float]:
-        # OpenMP keeps this per calling thread, so it is said here. A second thread spins between searches: with 2000
-        # vectors on two cores it cost 1,500 of 2,150 calls/s.
-        faiss.omp_set_num_threads(1)
-        only = None if among is None else faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))  # type: ignore[call-arg]  # SWIG takes fields by name
-        similarities, ids = self._index.search(vector.reshape(1, -1), wanted, params=only)
-        found = ids[0] >= 0  # -1 fills up where fewer are there
-        return ids[0][found], float(similarities[0][-1])
-
-    def _ranked(self, vector: Vector, ids: Ids) -> list[Rank]:
-        if not len(ids):
-            return []
-        products = self._index.reconstruct_batch(ids).astype(np.float64) * vector.astype(np.float64)
-        exact = np.clip(products.sum(axis=1), -1.0, 1.0)  # float32 components make a length of 1 ± 1e-7
-        order = np.lexsort((ids, -exact))
-        return [Rank(float(exact[place]), int(ids[place])) for place in order]
+    def close(self) -> None:
+        """Let go of the folder. One that was never opened is no error."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,11 +12,14 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from mimo_server.errors import InvalidError, LimitError, NotFoundError, StoreError
+from mimo_server.memory.checks import MOST_AT_ONCE, check_draft, check_search
 from mimo_server.memory.corpus import drafts as generated
 from mimo_server.memory.embed import Embedder
+from mimo_server.memory.mapped import DamagedSlotError
 from mimo_server.memory.reader import Reader
 from mimo_server.memory.readers import Readers
 from mimo_server.memory.record import Add, Category, Draft, Forget, Memory, Page, Search, StoreFacts, Vector, Vectors
+from mimo_server.memory.retention import Retention, Sweeper
 from mimo_server.memory.store import MemoryStore
 from mimo_server.memory.vectors import vector_from
 from mimo_server.memory.writer import Writer
@@ -28,16 +30,6 @@ Answer = TypeVar("Answer")
 
 _SEED_BATCH = 500
 """Generated memories held at a time, and stored in one change."""
-MOST_AT_ONCE = 1000
-"""Of one page, and of one `store`."""
-_LONGEST_CONTENT = 100_000
-"""Characters."""
-_LONGEST_METADATA = 8 << 10
-"""Bytes as JSON."""
-_DEEPEST_METADATA = 32
-"""Objects and lists inside each other."""
-_LAST_SECOND = 253_402_300_799
-"""The end of the year 9999."""
 _LARGEST_ID = 2**63 - 1
 """Of SQLite."""
 
@@ -66,6 +58,8 @@ class Memories:
         self._events = events or Events()
         self._readers = self.readers_class(store.reader, readers)
         self._writer = Writer(store, partial(store.open, folder, embedder.name), limit=write_queue)
+        self.retention = Retention()
+        """May be set until it is started."""
         self._open = AsyncExitStack()
         self._ending = False
         self._told: set[int] = set()
@@ -76,7 +70,9 @@ class Memories:
             await stack.enter_async_context(self._embedder)
             await stack.enter_async_context(self._writer)
             await stack.enter_async_context(self._readers)
+            await stack.enter_async_context(Sweeper(self.retention, self._writer.write))
             self._open = stack.pop_all()
+        self._tell_of_the_start()
         self._tell_of_damage()
         return self
 
@@ -96,7 +92,7 @@ class Memories:
         if len(drafts) > MOST_AT_ONCE:
             raise InvalidError(f"{len(drafts)} memories at once are too many; give at most {MOST_AT_ONCE}")
         for draft in drafts:
-            _check(draft)
+            check_draft(draft)
         if not drafts:
             return []
         self._writer.check_room()  # before the embedding, which costs more than the write
@@ -124,11 +120,20 @@ class Memories:
 
     async def search(self, wanted: Search) -> Page:
         """One page of what is most alike. Raises InvalidError, EmbeddingError, LimitError, StoreError."""
-        _check_search(wanted)
-        vector = self.vector(wanted.vector) if wanted.text is None else (await self._embedded([wanted.text]))[0]
-        if vector is None:
+        (page,) = await self.search_many([wanted])
+        return page
+
+    async def search_many(self, wanted: Sequence[Search]) -> list[Page]:
+        """One page of each, in order: all texts are embedded at once, and one reader does all. Raises as `search`."""
+        for one in wanted:
+            check_search(one)
+        texts = [one.text for one in wanted if one.text is not None]
+        made = iter(await self._embedded(texts)) if texts else iter(())
+        vectors = [next(made) if one.text is not None else self.vector(one.vector) for one in wanted]
+        asked = [(one, vector) for one, vector in zip(wanted, vectors, strict=True) if vector is not None]
+        if len(asked) < len(wanted):
             raise InvalidError("a search has neither a text nor a vector; give one of them")
-        return await self._read(lambda reader: reader.search(wanted, vector))
+        return await self._read(lambda reader: [reader.search(one, vector) for one, vector in asked])
 
     async def get(self, id: int) -> Memory:  # noqa: A002 -- the word of the tools
         """One memory. Raises NotFoundError, LimitError, StoreError."""
@@ -139,6 +144,9 @@ class Memories:
     async def _read(self, work: Callable[[Reader], Answer]) -> Answer:
         try:
             return await self._readers.run(work)
+        except DamagedSlotError as error:
+            self._events.emit(Kind.STORE, what="index_repaired", memories=error.count)
+            raise
         finally:
             self._tell_of_damage()
 
@@ -161,6 +169,11 @@ class Memories:
         """How big the store is; costs nothing."""
         return self._store.facts
 
+    @property
+    def waiting(self) -> int:
+        """Memories that searches look at one by one, because the index does not have them yet."""
+        return self._store.waiting
+
     async def top_up(self, count: int) -> None:
         """Add generated memories until there are `count`."""
         while (missing := count - self._store.facts.memories) > 0:
@@ -176,14 +189,32 @@ class Memories:
             return "the thread that writes has ended; restart the server"
         if self._writer.trouble is not None:
             return f"the last commit failed: {self._writer.trouble}"
+        if self._store.trouble is not None:
+            return self._store.trouble
         try:
             await self.get(_LARGEST_ID)
         except NotFoundError:
-            damaged = len(self._store.corrupt)
+            damaged = len(self.damaged())
             return f"{damaged} memories are damaged and left out; the log names them" if damaged else None
         except (LimitError, StoreError) as error:
             return f"nothing can be read: {error}"
         return None
+
+    def damaged(self) -> Sequence[int]:
+        """Ids of the memories that were found damaged so far; they are left out of searches."""
+        return list(self._store.corrupt)
+
+    def _tell_of_the_start(self) -> None:
+        """What the store found when it was opened, where there is anything to tell."""
+        opened = self._store.opened
+        if opened.lost_changes:
+            self._events.emit(Kind.STORE, what="went_back", changes=opened.lost_changes)
+        if opened.seal_damaged:
+            self._events.emit(Kind.STORE, what="seal_damaged")
+        if opened.index.rebuilt is not None:
+            self._events.emit(Kind.STORE, what="index_rebuilt", why=opened.index.rebuilt, memories=opened.index.lacking)
+        if opened.index.damaged:
+            self._events.emit(Kind.STORE, what="index_repaired", memories=opened.index.damaged)
 
     def _tell_of_damage(self) -> None:
         """One event for each memory that was found damaged since the last time."""
@@ -191,52 +222,3 @@ class Memories:
             if number not in self._told:
                 self._told.add(number)
                 self._events.emit(Kind.STORE, what="corrupt_row", memory=number)
-
-
-def _check(draft: Draft) -> None:
-    if not 1 <= len(draft.content) <= _LONGEST_CONTENT:
-        raise InvalidError(f"the content has {len(draft.content)} characters; give 1 to {_LONGEST_CONTENT}")
-    _check_text("content", draft.content)
-    _check_fraction("importance", draft.importance)
-    if draft.created_at is not None and not 0.0 <= draft.created_at <= _LAST_SECOND:  # nor NaN
-        raise InvalidError(f"created_at is {draft.created_at}; give seconds since 1970, up to the year 9999")
-    if _deeper_than(_DEEPEST_METADATA, draft.metadata):
-        raise InvalidError(f"the metadata is nested deeper than {_DEEPEST_METADATA} levels; flatten it")
-    try:
-        size = len(json.dumps(dict(draft.metadata), ensure_ascii=False, allow_nan=False).encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidError(f"the metadata cannot be kept as JSON ({str(error)[:100]}); give plain values") from error
-    if size > _LONGEST_METADATA:
-        raise InvalidError(f"the metadata has {size} bytes as JSON; give at most {_LONGEST_METADATA}")
-
-
-def _deeper_than(most: int, value: object) -> bool:
-    level = [value]
-    for _ in range(most):
-        inner = [one.values() if isinstance(one, Mapping) else one for one in level if isinstance(one, Mapping | list)]
-        level = [child for one in inner for child in one]
-    return any(isinstance(one, Mapping | list) for one in level)
-
-
-def _check_search(wanted: Search) -> None:
-    if not 1 <= wanted.limit <= MOST_AT_ONCE:
-        raise InvalidError(f"limit is {wanted.limit}; give 1 to {MOST_AT_ONCE}")
-    if wanted.text is not None and wanted.vector is not None:
-        raise InvalidError("a search has a text and a vector; give one of them")
-    if not -1.0 <= wanted.min_similarity <= 1.0:
-        raise InvalidError(f"min_similarity is {wanted.min_similarity}; give -1 to 1")
-    _check_text("query", wanted.text or "")
-    _check_fraction("min_importance", wanted.min_importance)
-    _check_fraction("max_importance", wanted.max_importance)
-
-
-def _check_fraction(name: str, value: float) -> None:
-    if not 0.0 <= value <= 1.0:  # nor NaN
-        raise InvalidError(f"{name} is {value}; give 0 to 1")
-
-
-def _check_text(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidError(f"character {error.start} of the {name} is half of a pair; give whole characters") from error

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import numpy as np
-
-from mimo_server.errors import NotFoundError
+from mimo_server.errors import LimitError, NotFoundError
+from mimo_server.memory.codec import Codec
 from mimo_server.memory.cursor import Place, place_of
 from mimo_server.memory.failures import failure
-from mimo_server.memory.index import Ids, Rank, VectorIndex
+from mimo_server.memory.funnel import ranked
+from mimo_server.memory.index import Fitting, Rank, VectorIndex
 from mimo_server.memory.record import Hit, Memory, Page, Search, Vector
 from mimo_server.memory.rows import COLUMNS, CorruptRowError, Row
+from mimo_server.memory.truth import entries_of
 
 _START = Rank(2.0, 0)
 """Before every memory."""
 _MOST_READ = 1024
 """Rows at once."""
+_MOST_BEHIND = 100_000
+"""Memories that a search looks at row by row while the index is filled in: a second, and less from search to search."""
 _BY_IDS = f"SELECT {COLUMNS} FROM engrams WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 -- ours
 
 
@@ -40,9 +43,16 @@ class Reader(Protocol):
 class SqliteReader:
     """One connection. Every call sees the database as it was at one moment."""
 
-    def __init__(self, connection: sqlite3.Connection, index: VectorIndex, corrupt: dict[int, str]) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        index: VectorIndex,
+        codec: Codec,
+        corrupt: dict[int, str],
+    ) -> None:
         self._db = connection
         self._index = index
+        self._codec = codec
         self._corrupt = corrupt
 
     @contextmanager
@@ -82,10 +92,17 @@ class SqliteReader:
 
     def _hits(self, wanted: Search, vector: Vector, start: Place) -> list[Hit]:
         """One more than a page, if there are so many."""
-        among, after, asked = self._fitting(wanted), start.after, wanted.limit + 1
+        fitting = Fitting(
+            category=wanted.category, min_importance=wanted.min_importance, max_importance=wanted.max_importance
+        )
+        only = None if fitting.is_all else fitting
+        behind = self._behind(vector, fitting)
+        after, asked = start.after, wanted.limit + 1
         hits: list[Hit] = []
         while True:
-            ranks = self._index.nearest(vector, asked, after=after, seen=start.seen + len(hits), among=among)
+            ranks = self._index.nearest(vector, asked, after=after, seen=start.seen + len(hits), fitting=only)
+            if behind:
+                ranks = _merged(ranks, behind, after)[:asked]
             near = [rank for rank in ranks if rank.similarity >= wanted.min_similarity]
             memories = self._memories([rank.id for rank in near], start.watermark)
             # The index may be a moment ahead of the rows: what it has and they have not is newer, or gone.
@@ -94,18 +111,24 @@ class SqliteReader:
                 return hits
             after, asked = ranks[-1], min(2 * asked, _MOST_READ)
 
-    def _fitting(self, wanted: Search) -> Ids | None:
-        """Ids of the memories that the filters let through; None: of all."""
-        bounds = (wanted.min_importance, wanted.max_importance)
-        if wanted.category is None and bounds == (0.0, 1.0):
-            return None
-        query, values = "SELECT id FROM engrams WHERE importance BETWEEN ? AND ?", [*bounds]
-        cursor = (
-            self._db.execute(query, values)
-            if wanted.category is None
-            else self._db.execute(f"{query} AND category = ?", [*values, wanted.category])
-        )
-        return np.fromiter((row[0] for row in cursor), dtype=np.int64)
+    def _behind(self, vector: Vector, fitting: Fitting) -> list[Rank]:
+        """Of the memories that the index cannot find yet, those that fit. Raises LimitError when they are too many."""
+        pending = self._index.pending()
+        if not len(pending):
+            return []
+        if len(pending) > _MOST_BEHIND:
+            raise LimitError(
+                f"the index is being rebuilt, and {len(pending)} memories are still to come; try again in a moment "
+                "(memories can be stored, read by id and forgotten meanwhile)"
+            )
+        ranks = []
+        for first in range(0, len(pending), _MOST_READ):
+            rows = self._rows(pending[first : first + _MOST_READ].tolist())
+            fit = [row for row in rows if _fits(row, fitting) and self._is_sound(row)]
+            if fit:
+                entries = entries_of(fit, self._codec)
+                ranks += ranked(entries.steps, entries.ids, vector)
+        return ranks
 
     def _memories(self, ids: Sequence[int], watermark: int) -> dict[int, Memory]:
         """Those that are there, sound, and no newer than the watermark, by id."""
@@ -124,6 +147,15 @@ class SqliteReader:
             self._corrupt[row.id] = str(error)
             raise
 
+    def _is_sound(self, row: Row) -> bool:
+        """Whether it is; one that is not is told of, and left out."""
+        try:
+            row.verify()
+        except CorruptRowError as error:
+            self._corrupt[row.id] = str(error)
+            return False
+        return True
+
     def get(self, number: int) -> Memory:
         """One memory by its id."""
         with self._moment():
@@ -135,3 +167,15 @@ class SqliteReader:
     def close(self) -> None:
         """Close the connection."""
         self._db.close()
+
+
+def _fits(row: Row, fitting: Fitting) -> bool:
+    return fitting.category in {None, row.category} and (
+        fitting.min_importance <= row.importance <= fitting.max_importance
+    )
+
+
+def _merged(ranks: Iterable[Rank], behind: Iterable[Rank], after: Rank) -> list[Rank]:
+    """Both in order, each memory once: one that was filled in meanwhile is in both."""
+    found = {rank.id: rank for rank in (*(one for one in behind if after.before(one)), *ranks)}
+    return sorted(found.values(), key=lambda rank: (-rank.similarity, rank.id))

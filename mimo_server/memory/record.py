@@ -106,7 +106,28 @@ class Forget:
     everything: bool = False
 
 
-Change: TypeAlias = Add | Forget
+class Order(StrEnum):
+    """Who is forgotten first where there are too many."""
+
+    IMPORTANCE = "importance"
+    """The least important; of equally important ones the oldest."""
+    AGE = "age"
+    """The oldest, by the order in which they were stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retire:
+    """Delete what is too old and what is too much, `limit` at most."""
+
+    before: float | None
+    """Seconds since the epoch: what is from before; None: nothing is too old."""
+    most: int | None
+    """How many may stay; None: any number."""
+    order: Order
+    limit: int
+
+
+Change: TypeAlias = Add | Forget | Retire
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

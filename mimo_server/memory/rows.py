@@ -31,7 +31,7 @@ class Row(NamedTuple):
     def of(cls, draft: Draft, embedding: bytes | str, *, id: int, change: int) -> Row:  # noqa: A002 -- the column's name
         """The row of a draft that has its time."""
         created_at = float(draft.created_at or 0.0)
-        metadata = json.dumps(dict(draft.metadata), ensure_ascii=False, allow_nan=False)
+        metadata = json.dumps(dict(draft.metadata), ensure_ascii=False, allow_nan=False) if draft.metadata else "{}"
         row = cls(
             id=id,
             content=draft.content,
@@ -48,14 +48,10 @@ class Row(NamedTuple):
 
     def digest(self) -> bytes:
         """Eight bytes over every other column: 1 of 2^64 damages goes unseen."""
-        digest = blake2b(digest_size=8)
-        for value in self[:-1]:
-            data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass")
-            digest.update(
-                f"{type(value).__name__}{len(data)}:".encode("ascii")
-            )  # 1 is not "1", nor ("ab", "c") ("a", "bc")
-            digest.update(data)
-        return digest.digest()
+        blob = self.embedding if isinstance(self.embedding, bytes) else b""
+        # In repr 1 is not "1", nor ("ab", "c") ("a", "bc"); a blob's own is long, and all of a blob comes after it.
+        rest = repr((*self[:4], self.embedding if not blob else len(blob), *self[5:-1]))
+        return blake2b(rest.encode("utf-8", "surrogatepass") + blob, digest_size=8).digest()
 
     def memory(self) -> Memory:
         """The memory. Raises CorruptRowError when the row is not what was written."""

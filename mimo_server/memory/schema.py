@@ -10,17 +10,24 @@ from typing import TextIO
 from urllib.parse import quote
 
 from mimo_server.errors import SettingsError
+from mimo_server.memory.failpoints import reached
 from mimo_server.memory.rows import readable
 
 FILE = "memories.sqlite3"
 _LOCK = "lock"
-_VERSION = 2
-"""1 had no metadata, no change numbers, no checksums and was never released."""
+_VERSION = 3
+"""1 had no metadata, no change numbers, no checksums and was never released; 2 had fewer indexes."""
 _BUSY_MS = 5000
 _CHECKPOINT_PAGES = 1000
 """4 MB of log at 4 KiB a page, then it is written back."""
 _LOG_KEPT_BYTES = 8 << 20
 """What stays of the log's file after a burst."""
+
+_INDEXES = "CREATE INDEX engrams_change ON engrams (change); CREATE INDEX engrams_created ON engrams (created_at);"
+"""The first has, with the id that every index of SQLite has, all that a start compares, without reading the rows; the
+second is for what is too old."""
+_MIGRATIONS = {2: _INDEXES}
+"""From a version to the next one."""
 
 _SCHEMA = f"""
 BEGIN IMMEDIATE;
@@ -38,6 +45,7 @@ CREATE TABLE engrams (
 );
 CREATE INDEX engrams_category ON engrams (category, importance);
 CREATE INDEX engrams_importance ON engrams (importance);
+{_INDEXES}
 CREATE TABLE state (format TEXT NOT NULL, change INTEGER NOT NULL);
 PRAGMA user_version = {_VERSION};
 COMMIT;
@@ -99,12 +107,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, form: str) -> None:
     empty = not connection.execute("SELECT 1 FROM sqlite_master").fetchone()
     if version == 0 and empty:
         connection.executescript(_SCHEMA)
-    elif version != _VERSION:
-        age = "a newer" if version > _VERSION else "an older"
-        raise SettingsError(
-            f"{path} was written by {age} version of this server (format {version}, this one is {_VERSION}); "
-            "use that version, or choose another --data folder"
-        )
+    elif version in _MIGRATIONS:
+        _migrate(connection, version)
+    else:
+        check_version(connection, path)
     found = connection.execute("SELECT format FROM state").fetchone()
     if found is None:
         connection.execute("INSERT INTO state VALUES (?, 0)", (form,))
@@ -113,6 +119,30 @@ def _prepare(connection: sqlite3.Connection, path: Path, form: str) -> None:
             f"{path} holds embeddings as {found[0]}, and this server was told {form}; choose another --data folder, "
             "or the dimensions, the embedder and the defects it was written with"
         )
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Raises SettingsError for a database of another version."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != _VERSION:
+        age = "a newer" if version > _VERSION else "an older"
+        raise SettingsError(
+            f"{path} was written by {age} version of this server (format {version}, this one is {_VERSION}); "
+            "use that version, or choose another --data folder"
+        )
+
+
+def _migrate(connection: sqlite3.Connection, version: int) -> None:
+    """Version by version, each in one transaction."""
+    for before in range(version, _VERSION):
+        connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[before]} PRAGMA user_version = {before + 1};")
+        reached("migrating")
+        connection.execute("COMMIT")
+        reached("migrated")
+
+
+_READING_KIB = 256
+"""Pages that a reading connection keeps: rows of an answer lie anywhere, and the system keeps what is read often."""
 
 
 def reading_connection(folder: Path) -> sqlite3.Connection:
@@ -127,6 +157,7 @@ def reading_connection(folder: Path) -> sqlite3.Connection:
         )
         try:
             connection.text_factory = readable
+            connection.execute(f"PRAGMA cache_size = -{_READING_KIB}")
             connection.execute("SELECT change FROM state").fetchone()  # opens its files now, while descriptors last
         except BaseException:
             connection.close()

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, TypeVar
 
-import numpy as np
-
-from mimo_server.errors import InvalidError
+from mimo_server.errors import SettingsError, StoreError
 from mimo_server.memory import schema
+from mimo_server.memory.changes import Added, Changes, Forgotten
 from mimo_server.memory.codec import Codec, Int8Codec
+from mimo_server.memory.failpoints import reached
 from mimo_server.memory.failures import failure
-from mimo_server.memory.index import FlatIndex, VectorIndex
+from mimo_server.memory.index import Found, VectorIndex
+from mimo_server.memory.mapped import MappedIndex
 from mimo_server.memory.reader import Reader, SqliteReader
-from mimo_server.memory.record import Add, Change, Draft, Forget, StoreFacts, Vector
-from mimo_server.memory.rows import COLUMNS, CorruptRowError, Row
-from mimo_server.memory.vectors import unit
+from mimo_server.memory.record import Add, Change, StoreFacts
+from mimo_server.memory.rows import Row
+from mimo_server.memory.seal import Seal, Sealed
+from mimo_server.memory.truth import RowTruth, entries_of
 
 _FREE_PAGES_KEPT = 64
 """Free pages worth keeping for the next rows (256 KiB at 4 KiB a page); above it the file is shortened."""
-_BATCH = 512
-"""Rows decoded at a time: about 3 MB of vectors at 1536 dimensions."""
 
 Outcome = int | list[int] | Exception
 """Of a change: the new ids, how many were forgotten, or why it failed."""
+
+
+Done = TypeVar("Done")
+
+
+def _runs(changes: Sequence[Change]) -> Iterator[Sequence[Change]]:
+    """Those that are next to each other and all add, or all do not."""
+    for _, some in groupby(changes, key=lambda change: isinstance(change, Add)):
+        yield list(some)
 
 
 class MemoryStore(Protocol):
@@ -38,6 +49,16 @@ class MemoryStore(Protocol):
     """As of the last commit; may be read from any thread."""
     corrupt: dict[int, str]
     """Memories found damaged, and how they were; a change that forgets one takes it out."""
+    opened: Opened
+    """What was found when it was opened."""
+
+    @property
+    def trouble(self) -> str | None:
+        """What stands in the way of its promises, though it goes on; None: nothing."""
+
+    @property
+    def waiting(self) -> int:
+        """Memories that searches look at one by one, because the index does not have them yet."""
 
     def open(self, folder: Path, embedder: str) -> None:
         """Open or create. Raises SettingsError when the folder is another server's, or of another format."""
@@ -52,27 +73,19 @@ class MemoryStore(Protocol):
         """Let go of the folder. A store that was never opened is no error."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Added:
-    outcome: list[int]
-    vectors: list[Vector]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What a store found when it was opened."""
 
-    @property
-    def ids(self) -> list[int]:
-        return self.outcome
-
-
-@dataclass(frozen=True, slots=True)
-class _Forgotten:
-    ids: list[int]
-
-    @property
-    def outcome(self) -> int:
-        return len(self.ids)
+    index: Found = field(default_factory=Found)
+    lost_changes: int = 0
+    """Acknowledged, and not in the database any more."""
+    seal_damaged: bool = False
+    """So that nobody can tell whether there are such."""
 
 
 class SqliteStore:
-    """Rows in SQLite, vectors in the index, which is rebuilt from the rows at the start."""
+    """Rows in SQLite, which are the truth; the index is derived from them, and a seal says how far they must reach."""
 
     reader_class: type[SqliteReader] = SqliteReader
 
@@ -80,13 +93,18 @@ class SqliteStore:
         self.dimensions = dimensions
         self.facts = StoreFacts(memories=0, live_bytes=0, wal_bytes=0)
         self.corrupt: dict[int, str] = {}
+        self.opened = Opened()
         self.codec = codec or Int8Codec()
-        self.reader_class: type[SqliteReader] = SqliteReader
-        self._index = index or FlatIndex(dimensions)
+        self._index = index or MappedIndex(dimensions)
         self._folder = Path()
         self._lock: TextIO | None = None
         self._connection: sqlite3.Connection | None = None
+        self._changes: Changes
+        self._truth: RowTruth | None = None
+        self._seal: Seal | None = None
+        self._unsealed_why: str | None = None
         self._count = 0
+        self._last_id = 0
 
     @property
     def _db(self) -> sqlite3.Connection:
@@ -94,58 +112,102 @@ class SqliteStore:
             raise RuntimeError("the store is used before open() or after close()")
         return self._connection
 
+    @property
+    def trouble(self) -> str | None:
+        """A change that was not sealed, or an index that does not follow."""
+        return self._unsealed_why or self._index.trouble
+
+    @property
+    def waiting(self) -> int:
+        """Memories that the index does not have yet."""
+        return self._index.waiting
+
     def open(self, folder: Path, embedder: str) -> None:
-        """Lock the folder, open or create the file, verify every row and fill the index."""
+        """Lock the folder, open or create what is in it, and make the index agree with the rows."""
         self._folder, self._lock = folder, schema.lock(folder)
         try:
             form = f"{self.codec.name}/{self.dimensions}/{embedder}"
             self._connection = schema.writing_connection(folder, form)
-            self._load()
+            self._changes = Changes(self._connection, self.codec)
+            (self._count,) = self._db.execute("SELECT count(*) FROM engrams").fetchone()
+            last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'engrams'").fetchone()
+            self._last_id = int(last[0]) if last else 0
+            lost, damaged = self._unsealed(folder)
+            reading = schema.reading_connection(folder)
+            self._truth = RowTruth(reading, self.codec, self.corrupt)
+            found = self._index.open(folder, self._truth)
+            self.opened = Opened(index=found, lost_changes=lost, seal_damaged=damaged)
             self.facts = self._measured()
+        except (sqlite3.Error, StoreError) as error:
+            self.close()
+            raise SettingsError(
+                f"{folder / schema.FILE} cannot be used ({error}); see what `mimo-server fsck` says, restore the "
+                "folder from a copy, or choose another --data folder"
+            ) from error
         except BaseException:
             self.close()
             raise
 
-    def _load(self) -> None:
-        cursor = self._db.execute(f"SELECT {COLUMNS} FROM engrams")  # noqa: S608 -- our own constant
-        while rows := [Row(*row) for row in cursor.fetchmany(_BATCH)]:
-            self._count += len(rows)
-            if sound := [row for row in rows if self._is_sound(row)]:
-                vectors = np.stack([self.vector(row.embedding) for row in sound])
-                self._index.add([row.id for row in sound], vectors)
-
-    def _is_sound(self, row: Row) -> bool:
+    def _unsealed(self, folder: Path) -> tuple[int, bool]:
+        """How many changes the database lost, and whether the seal was damaged. Numbers lost are never given again."""
         try:
-            row.verify()
-        except CorruptRowError as error:
-            self.corrupt[row.id] = str(error)
-            return False
-        return True
-
-    def vector(self, stored: bytes | str) -> Vector:
-        """The unit vector that a column stands for."""
-        only: Vector = unit(self.codec.decode(stored).reshape(1, -1))[0]
-        return only
+            self._seal = Seal(folder)
+            sealed = self._seal.read()
+        except OSError as error:
+            raise SettingsError(
+                f"{folder} cannot be used ({error}); choose a --data folder that you may write"
+            ) from error
+        (change,) = self._db.execute("SELECT change FROM state").fetchone()
+        lost = 0 if sealed is None else max(0, sealed.change - change)
+        if sealed is not None and lost:
+            with self._transaction():
+                self._db.execute("UPDATE state SET change = ?", (sealed.change,))
+                self._last_id = max(self._last_id, sealed.last_id)
+                self._db.execute("DELETE FROM sqlite_sequence WHERE name = 'engrams'")
+                self._db.execute("INSERT INTO sqlite_sequence VALUES ('engrams', ?)", (self._last_id,))
+        return lost, sealed is None and not self._seal.is_new
 
     def commit(self, changes: Sequence[Change]) -> list[Outcome]:
         """One transaction with a savepoint each. Where SQLite gives up the whole transaction, each is tried alone."""
         try:
+            self._index.reserve(sum(len(change.drafts) for change in changes if isinstance(change, Add)))
+        except StoreError as error:  # deletions make room
+            if all(isinstance(change, Add) for change in changes):
+                return [error] * len(changes)
+            return [error if isinstance(change, Add) else self.commit([change])[0] for change in changes]
+        self._changes.count = self._count
+        try:
             with self._transaction():
-                done = [self._attempt(change) for change in changes]
+                done = [one for some in _runs(changes) for one in self._attempted(some)]
+                reached("before_commit")
         except sqlite3.Error as error:
             if len(changes) == 1:
                 self._make_room()
                 return [failure(error)]
             return [self.commit([change])[0] for change in changes]
+        reached("committed")
         # The index follows the commit and comes before the answer: who was told that it is stored finds it.
-        for one in done:
-            if isinstance(one, _Added):
-                self._index.add(one.ids, np.stack(one.vectors))
-                self._count += len(one.ids)
-            elif isinstance(one, _Forgotten):
-                self._follow(one)
-        self._settle(shorten=any(isinstance(one, _Forgotten) for one in done))
+        self._follow(
+            added=[row for one in done if isinstance(one, Added) for row in one.rows],
+            forgotten=[number for one in done if isinstance(one, Forgotten) for number in one.ids],
+        )
+        reached("indexed")
+        self._sealed()
+        reached("sealed")
+        self._settle(shorten=any(isinstance(one, Forgotten) for one in done))
         return [one if isinstance(one, Exception) else one.outcome for one in done]
+
+    def _sealed(self) -> None:
+        """Note on the disk how far the database must reach from now on."""
+        if self._seal is None:
+            raise RuntimeError("the store is used before open() or after close()")
+        (change,) = self._db.execute("SELECT change FROM state").fetchone()
+        try:
+            self._seal.write(Sealed(change=change, last_id=self._last_id, memories=self._count))
+        except OSError as error:  # the change itself is on the disk
+            self._unsealed_why = f"the seal cannot be written ({error}); look at the disk of the data folder"
+        else:
+            self._unsealed_why = None
 
     def _make_room(self) -> None:
         """Write the log back, so that it starts anew: on a full disk a deletion needs room in it."""
@@ -164,10 +226,19 @@ class SqliteStore:
                 self._db.execute("ROLLBACK")
             raise
 
-    def _attempt(self, change: Change) -> _Added | _Forgotten | Exception:
+    def _attempted(self, changes: Sequence[Change]) -> Sequence[Added | Forgotten | Exception]:
+        """Additions all at once, which is a third of the work; where one of them fails, each alone."""
+        adding = [change for change in changes if isinstance(change, Add)]
+        if 1 < len(adding) == len(changes):
+            done = self._attempt(partial(self._changes.added, adding))
+            if not isinstance(done, Exception):
+                return done
+        return [self._attempt(partial(self._changes.made, change)) for change in changes]
+
+    def _attempt(self, make: Callable[[], Done]) -> Done | Exception:
         self._db.execute("SAVEPOINT one")
         try:
-            done = self._add(change.drafts) if isinstance(change, Add) else self._forget(change)
+            done = make()
         except Exception as error:
             if not self._db.in_transaction:
                 raise  # of the whole group
@@ -177,40 +248,16 @@ class SqliteStore:
         self._db.execute("RELEASE one")
         return done
 
-    def _add(self, drafts: Sequence[Draft]) -> _Added:
-        change = self._numbers(len(drafts))
-        last = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'engrams'").fetchone()
-        first = last[0] + 1 if last else 1
-        rows = []
-        for place, draft in enumerate(drafts):
-            if draft.embedding is None:
-                raise InvalidError("a memory came to the store without its embedding; store it through Memories")
-            embedding = self.codec.encode(draft.embedding)
-            rows.append(Row.of(draft, embedding, id=first + place, change=change + place))
-        self._db.executemany(f"INSERT INTO engrams ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)  # noqa: S608 -- our own constant
-        # The index sees what was stored, not what was meant: the same similarities before and after a restart.
-        return _Added([row.id for row in rows], [self.vector(row.embedding) for row in rows])
-
-    def _numbers(self, count: int) -> int:
-        """The first of so many new change numbers."""
-        (last,) = self._db.execute("UPDATE state SET change = change + ? RETURNING change", (count,)).fetchone()
-        return int(last) - count + 1
-
-    def _forget(self, change: Forget) -> _Forgotten:
-        self._numbers(1)
-        if change.everything:
-            deleted = self._db.execute("DELETE FROM engrams RETURNING id")
-        else:  # a selector that is None matches no row: in SQL nothing equals NULL
-            selectors = (change.id, change.category)
-            deleted = self._db.execute("DELETE FROM engrams WHERE id = ? OR category = ? RETURNING id", selectors)
-        return _Forgotten([row[0] for row in deleted.fetchall()])
-
-    def _follow(self, forgotten: _Forgotten) -> None:
-        self._index.remove(forgotten.ids)
-        self._count -= len(forgotten.ids)
-        if self.corrupt:
-            for number in forgotten.ids:
+    def _follow(self, added: Sequence[Row], forgotten: Sequence[int]) -> None:
+        if added:
+            # What was stored, not what was meant: the same similarities before and after a restart.
+            self._index.add(entries_of(added, self.codec))
+            self._last_id = added[-1].id
+        if forgotten:  # after the additions: what was stored and forgotten in one group is gone
+            self._index.remove(forgotten)
+            for number in forgotten:
                 self.corrupt.pop(number, None)
+        self._count += len(added) - len(forgotten)
 
     def _settle(self, *, shorten: bool) -> None:
         """Give free pages back after a deletion, and measure. What was asked is done: no failure here undoes it."""
@@ -220,6 +267,7 @@ class SqliteStore:
                 # One page per step, in rows without columns: execute() would stop after the first (Python 3.11).
                 self._db.executescript("PRAGMA incremental_vacuum")
                 self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                reached("checkpointed")
             self.facts = self._measured()
 
     def _measured(self) -> StoreFacts:
@@ -236,13 +284,12 @@ class SqliteStore:
 
     def reader(self) -> Reader:
         """A read-only connection and the index."""
-        return self.reader_class(schema.reading_connection(self._folder), self._index, self.corrupt)
+        return self.reader_class(schema.reading_connection(self._folder), self._index, self.codec, self.corrupt)
 
     def close(self) -> None:
-        """Close the file, so that SQLite removes the log with its last connection; then unlock the folder."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        """Close the files, so that SQLite removes the log with its last connection; then unlock the folder."""
+        self._index.close()
+        for part in (self._truth, self._connection, self._seal, self._lock):
+            if part is not None:
+                part.close()
+        self._truth = self._connection = self._seal = self._lock = None

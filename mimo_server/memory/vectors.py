@@ -32,7 +32,8 @@ def unit(rows: NDArray[Any]) -> Vectors:
             "the vector is all zeros and has no direction to compare; give one with a component that is not 0"
         )
     exact = exact / largest
-    units: Vectors = (exact / np.linalg.norm(exact, axis=1, keepdims=True)).astype(np.float32)
+    exact /= np.sqrt(np.einsum("ij,ij->i", exact, exact))[:, None]
+    units: Vectors = exact.astype(np.float32)
     return units
 
 
@@ -47,9 +48,9 @@ def vector_from(given: object, dimensions: int) -> Vector:
         numbers = _from_numbers(given, dimensions)
     else:
         raise InvalidError(f"an embedding cannot be {_shown(given)}; give a list of numbers, or base64 of float32")
-    wrong = np.flatnonzero(~np.isfinite(numbers))
-    if wrong.size:
-        place = int(wrong[0])
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        place = int(np.argmin(finite))
         raise InvalidError(f"element {place} of the embedding is {numbers[place]}; give finite numbers only")
     only: Vector = unit(numbers.reshape(1, -1))[0]
     return only

@@ -38,6 +38,7 @@ class _Page(Collector):
         app = self._app
         yield GaugeMetricFamily("mimo_memories", "Memories stored", self._store.memories)
         yield GaugeMetricFamily("mimo_store_bytes", "Pages of the store in use", self._store.live_bytes)
+        yield GaugeMetricFamily("mimo_index_waiting", "Memories that the index lacks", app.memories.waiting)
         yield CounterMetricFamily("mimo_refused_requests", "Requests answered with an error", app.refusals.count)
         yield from _bounds(app.bounds())
         events = CounterMetricFamily("mimo_events", "What happened", labels=["kind"])

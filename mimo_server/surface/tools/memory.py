@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, JsonValue
 
-from mimo_server.memory.record import Category, Draft, Memory, Search
+from mimo_server.memory.record import Category, Draft, Memory, Page, Search
 from mimo_server.surface.tools import ADDS, DELETES, READS, Arguments, Call, Nothing, Result, tool
 
 MOST_AT_ONCE = 100
+MOST_SEARCHES = 20
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Kind = Annotated[Category, BeforeValidator(lambda value: Category(value) if isinstance(value, str) else value)]
 """JSON knows no enums: the text is the category."""
@@ -53,6 +54,12 @@ class SearchArguments(Filters):
     """What to look for."""
 
     query: str = Field(min_length=1, max_length=4096, description="Words to look for")
+
+
+class ManySearchArguments(Arguments):
+    """What to look for, at once."""
+
+    searches: list[SearchArguments] = Field(min_length=1, max_length=MOST_SEARCHES)
 
 
 class NearestArguments(Filters):
@@ -113,6 +120,12 @@ class FoundResult(Result):
     next_cursor: str | None = Field(default=None, description="For the next page; missing at the end")
 
 
+class ManyFoundResult(Result):
+    """What each search has found, in order."""
+
+    results: list[FoundResult]
+
+
 class StatsResult(Result):
     """How much is remembered."""
 
@@ -138,17 +151,18 @@ class ForgottenResult(Result):
     forgotten: int = Field(ge=0)
 
 
-async def _found(call: Call, arguments: Filters, **sought: Any) -> FoundResult:
-    page = await call.app.memories.search(
-        Search(
-            **sought,
-            limit=arguments.limit,
-            min_similarity=arguments.min_similarity,
-            category=arguments.category,
-            min_importance=arguments.min_importance,
-            cursor=arguments.cursor,
-        )
+def _search(arguments: Filters, **sought: Any) -> Search:
+    return Search(
+        **sought,
+        limit=arguments.limit,
+        min_similarity=arguments.min_similarity,
+        category=arguments.category,
+        min_importance=arguments.min_importance,
+        cursor=arguments.cursor,
     )
+
+
+def _found(page: Page) -> FoundResult:
     found = [Found.of(hit.memory, similarity=hit.similarity) for hit in page.hits]
     return FoundResult(memories=found, next_cursor=page.next_cursor)
 
@@ -156,13 +170,21 @@ async def _found(call: Call, arguments: Filters, **sought: Any) -> FoundResult:
 @tool(READS)
 async def memory_search(call: Call, arguments: SearchArguments) -> FoundResult:
     """Find memories whose words are like those of the query, most alike first."""
-    return await _found(call, arguments, text=arguments.query)
+    return _found(await call.app.memories.search(_search(arguments, text=arguments.query)))
+
+
+@tool(READS)
+async def memory_search_many(call: Call, arguments: ManySearchArguments) -> ManyFoundResult:
+    """Do up to twenty searches at once: all of them, or none when one is refused."""
+    wanted = [_search(one, text=one.query) for one in arguments.searches]
+    return ManyFoundResult(results=[_found(page) for page in await call.app.memories.search_many(wanted)])
 
 
 @tool(READS)
 async def memory_nearest(call: Call, arguments: NearestArguments) -> FoundResult:
     """Find memories whose vectors are like a vector, most alike first."""
-    return await _found(call, arguments, vector=call.app.memories.vector(arguments.embedding))
+    vector = call.app.memories.vector(arguments.embedding)
+    return _found(await call.app.memories.search(_search(arguments, vector=vector)))
 
 
 @tool(READS)
