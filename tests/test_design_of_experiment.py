@@ -109,6 +109,18 @@ def test_eight_rounds_are_enough_for_one_cause_among_seventeen_if_only_it_acts()
     assert blurred.owner is None or blurred.owner.cause == "*"
 
 
+def test_few_rounds_are_enough_for_what_only_one_era_has():
+    kinds = (
+        *(f"call:{number}" for number in range(15)),
+        "session@2025-11-25",
+        "reject@2025-11-25",
+        "reject@2026-07-28",
+    )
+    rows = judged_doses(9, kinds)
+    found = attribute(series(grown(rows, lambda _, row: row[15]), rows, kinds=kinds), 0)
+    assert found.owner.cause == "session@2025-11-25"
+
+
 def test_a_leak_in_both_eras_is_judged_a_leak_of_the_operation():
     rows = judged_doses(24, ERAS)
     judgement = judge_count(series(grown(rows, lambda _, row: row[0] + row[1]), rows, kinds=ERAS), 0)

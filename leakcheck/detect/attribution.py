@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -169,7 +170,8 @@ def _sparse(
 
     What few rounds cannot tell apart in general they can where only one cause acts (effect sparsity).
     """
-    bases = [base for base in dict.fromkeys(map(without_era, kinds)) if base not in kinds]
+    # What one era alone has is the same column twice, and then neither of the two would fit better than the other.
+    bases = [base for base, eras in Counter(map(without_era, kinds)).items() if eras > 1 and base not in kinds]
     causes: list[str | None] = [*kinds, *bases, None]
     columns = [*played.T, *(_summed(played, kinds, base) for base in bases), seconds]
     fits = sorted(
