@@ -51,15 +51,15 @@ def summed(row: Mapping[str, Any]) -> dict[str, Any]:
         "reached": "all" if fill["added"] == row["count"] else f"{fill['why']}: {fill['added']:,}",
         "anonymous_mib": round((search["anonymous_bytes"] - empty["anonymous_bytes"]) / _MIB, 1),
         "file_mib": round((search["file_bytes"] - empty["file_bytes"]) / _MIB, 1),
-        "p50_ms": search["p50_ms"],
-        "p99_ms": search["p99_ms"],
+        "p50_ms": round(search["p50_ms"], 2),
+        "p99_ms": round(search["p99_ms"], 2),
         "machine_p99_over_p50": search["machine_p99_over_p50"],
         "recall_at_10": search["recall_at_10"],
         "of_reading": round(search["p50_ms"] / 1e3 / (scanned / search["reading_bytes_per_second"]), 2),
         "adds_per_second": fill["per_second"],
-        "insert_p50_ms": found["insert"]["p50_ms"],
-        "insert_p99_ms": found["insert"]["p99_ms"],
-        "remove_p50_ms": found["remove"].get("p50_ms"),
+        "insert_p50_ms": round(found["insert"]["p50_ms"], 2),
+        "insert_p99_ms": round(found["insert"]["p99_ms"], 2),
+        "remove_p50_ms": _rounded(found["remove"].get("p50_ms")),
         "disk_bytes_each": round(row["disk_bytes"] / fill["added"]) if "disk_bytes" in row else None,
         "open_seconds": found["open"]["seconds"],
         "start_after_kill_seconds": found.get("start", {}).get("seconds"),
@@ -68,8 +68,8 @@ def summed(row: Mapping[str, Any]) -> dict[str, Any]:
         "durable": {name: one for name, one in found.get("durable", {}).items() if name != "part"},
         "filtered": {
             name.removeprefix("filtered-"): {
-                "p50_ms": part["p50_ms"],
-                "p99_ms": part["p99_ms"],
+                "p50_ms": round(part["p50_ms"], 2),
+                "p99_ms": round(part["p99_ms"], 2),
                 "recall_at_10": part["recall_at_10"],
             }
             for name, part in found.items()
@@ -82,7 +82,11 @@ def _times(part: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Of searches, without what else was measured beside them; why it was not, where it could not be."""
     if part is None:
         return None
-    return {key: part[key] for key in ("p50_ms", "p99_ms", "first_ms", "cannot") if key in part}
+    return {key: _rounded(part[key]) for key in ("p50_ms", "p99_ms", "first_ms", "cannot") if key in part}
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 2) if isinstance(value, float) else value
 
 
 def grown(rows: Iterable[Mapping[str, Any]], kind: str) -> dict[str, Any]:
