@@ -234,6 +234,7 @@ def test_locust_by_itself_ends_with_1_when_an_answer_was_wrong(wrong, tmp_path, 
     assert ("another's answer" in ran.stderr + ran.stdout) == bool(code)
 
 
+@pytest.mark.share(2)
 def test_answers_under_load_are_ones_own_and_afterwards_nothing_is_left(evidence, tmp_path):
     found = evidence.content(tmp_path, seconds=4, users=15, answer_seconds=3.0)
     assert found["failures"] == []

@@ -102,6 +102,7 @@ def by_name(audit):
     return {finding.resource: finding for finding in audit.findings}
 
 
+@pytest.mark.share(2)
 def test_a_python_process_that_forgets_files_leaks_them_at_its_rate_by_time(leakcheck, tmp_path, programs):
     with process(sys.executable, programs / "opens_files.py") as target:
         done = leakcheck("watch", target.pid, "--for", "11s", *QUICK, "--out", "w")
