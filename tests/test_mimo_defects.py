@@ -325,7 +325,8 @@ def unmoved(server, play, times=10):
     before = {resource: server.read(resource) for resource in COUNTED}
     for _ in range(times):
         play()
-    wait_until(lambda: {resource: server.read(resource) for resource in COUNTED} == before)
+    # Not more: right after the first play a connection may be on its way out, and is counted before.
+    wait_until(lambda: all(server.read(resource) <= before[resource] for resource in COUNTED))
 
 
 def test_scan_search_answers_the_same_without_pages_and_leaves_nothing(tmp_path, correct):
