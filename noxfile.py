@@ -123,7 +123,7 @@ def bench_memory(session: nox.Session) -> None:
     folder, *engines = session.posargs or [f"reports/{dt.datetime.now(dt.UTC).date()}-memory"]
     session.run("python", "-P", "reports/memory", "run", folder, *engines)
     if not (Path(folder) / "real.json").exists():
-        session.run("python", "-P", "reports/memory/real.py", folder)
+        session.run("python", "-P", "reports/memory", "real", folder)
     session.run("python", "-P", "reports/memory", "report", folder)
 
 

@@ -2,6 +2,7 @@
 
     python -P reports/memory run reports/DATE-memory           every engine, set and size that is left; resumable
     python -P reports/memory run reports/DATE-memory mimo      of one engine
+    python -P reports/memory real reports/DATE-memory          whether made vectors are kinder than real ones
     python -P reports/memory report reports/DATE-memory        figures.json and memory.md
 
 Each engine has a process of its own, on one core, and at most 15 minutes to add and 16 GiB of anonymous memory; what it
@@ -32,9 +33,14 @@ def main() -> int:
         "--vectors", type=Path, default=Path(".vectors"), help="where the sets are kept: 6 GB at a million"
     )
     run.add_argument("--most", type=int, default=1_000_000, metavar="N", help="leave out larger sets")
-    one = commands.add_parser("report", help="figures and tables")
-    one.add_argument("folder", type=Path)
+    for name, words in (("real", "embed ten thousand texts, and compare"), ("report", "figures and tables")):
+        commands.add_parser(name, help=words).add_argument("folder", type=Path)
     wanted = parser.parse_args()
+    if wanted.command == "real":
+        import real  # noqa: PLC0415 -- needs a model that the others do not
+
+        real.compare(wanted.folder)
+        return 0
     if wanted.command == "report":
         report.write(wanted.folder)
         return 0

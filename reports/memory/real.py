@@ -1,6 +1,6 @@
 """Whether the made vectors are kind: the same sieves over real embeddings of real sentences, and over made ones.
 
-    python -P reports/memory/real.py FOLDER
+    python -P reports/memory real FOLDER
 
 Ten thousand paragraphs of this Python's own documentation strings, embedded by MiniLM; as many made vectors of both
 kinds, of the same 384 dimensions. For each, how many of the true ten are among the nearest by the signs that a search
@@ -32,7 +32,7 @@ from mimo_server.memory.signs import HEAD, SignCoder
 COUNT, QUERIES, K = 10_000, 500, 10
 KEPT = (50, 100, 200, 400)
 """Of ten thousand: what is kept by the first sieve of a search is 2,000 of any number."""
-_WORDS = range(8, 60)
+_WORDS = range(6, 80)
 
 
 def paragraphs(folder: Path) -> Iterator[str]:
@@ -93,9 +93,9 @@ def _deciles(values: Rows) -> list[float]:
     return [round(float(one), 3) for one in np.quantile(values, (0.1, 0.5, 0.9))]
 
 
-def main(words: Sequence[str]) -> None:
-    """Write the file."""
-    path = Path(words[0]) / "real.json"
+def compare(folder: Path) -> None:
+    """Write `real.json` to the folder."""
+    path = folder / "real.json"
     source = paragraphs(Path(sysconfig.get_path("stdlib")))
     texts = [text for text, _ in zip(source, range(COUNT + QUERIES), strict=False)]
     if len(texts) < COUNT + QUERIES:
@@ -106,7 +106,7 @@ def main(words: Sequence[str]) -> None:
     real = MiniLM().embedded([texts[place] for place in order])
     dimensions = real.shape[1]
     document: dict[str, Any] = {
-        "command": "python -P reports/memory/real.py FOLDER",
+        "command": "python -P reports/memory real FOLDER",
         "count": COUNT,
         "dimensions": dimensions,
         "python": sys.version.split()[0],
@@ -117,7 +117,3 @@ def main(words: Sequence[str]) -> None:
         document[name] = judged(np.concatenate(list(made.blocks())), made.queries(QUERIES))
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(document, indent=2))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
