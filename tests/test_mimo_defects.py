@@ -322,11 +322,27 @@ COUNTED = ("fds.file", "fds.socket", "fds.pipe", "processes", "zombies")
 def unmoved(server, play, times=10):
     """Play, and see that nothing countable is left."""
     play()
-    before = {resource: server.read(resource) for resource in COUNTED}
+    before = settled(server)
     for _ in range(times):
         play()
-    # Not more: right after the first play a connection may be on its way out, and is counted before.
-    wait_until(lambda: all(server.read(resource) <= before[resource] for resource in COUNTED))
+    wait_until(lambda: counted(server) == before)
+
+
+def counted(server):
+    return {resource: server.read(resource) for resource in COUNTED}
+
+
+def settled(server):
+    """What it holds once twenty readings in a row are alike: right after a play a connection is on its way out."""
+    alike = []
+
+    def stands_still():
+        now = counted(server)
+        alike[:] = [*alike, now] if alike and alike[-1] == now else [now]
+        return len(alike) == 20
+
+    wait_until(stands_still)
+    return alike[-1]
 
 
 def test_scan_search_answers_the_same_without_pages_and_leaves_nothing(tmp_path, correct):

@@ -21,8 +21,7 @@ _EXACT = 512
 _HEADS, _HEADS_ROOT, _HEADS_EACH = 2000, 16, 20
 """Come through the first sieve: so many, or so many times the root of all, or so many for each that is wanted.
 
-The more there are, the more lie between a query and its neighbours: of the true ten of a set of hard vectors 99 % were
-among the 2,000 nearest heads at 100,000, and 95 % at a million.
+The more there are, the more lie between a query and its neighbours; what these numbers find, the bench says.
 """
 _CODES, _CODES_ROOT, _CODES_EACH = 300, 1.4, 4
 """…and through the second."""

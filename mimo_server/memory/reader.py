@@ -15,7 +15,7 @@ from mimo_server.memory.failures import failure
 from mimo_server.memory.funnel import ranked
 from mimo_server.memory.index import Fitting, Rank, VectorIndex
 from mimo_server.memory.record import Hit, Memory, Page, Search, Vector
-from mimo_server.memory.rows import COLUMNS, CorruptRowError, Row
+from mimo_server.memory.rows import COLUMNS, CorruptRowError, Row, is_sound
 from mimo_server.memory.truth import entries_of
 
 _START = Rank(2.0, 0)
@@ -124,7 +124,7 @@ class SqliteReader:
         ranks = []
         for first in range(0, len(pending), _MOST_READ):
             rows = self._rows(pending[first : first + _MOST_READ].tolist())
-            fit = [row for row in rows if _fits(row, fitting) and self._is_sound(row)]
+            fit = [row for row in rows if _fits(row, fitting) and is_sound(row, self._corrupt)]
             if fit:
                 entries = entries_of(fit, self._codec)
                 ranks += ranked(entries.steps, entries.ids, vector)
@@ -146,15 +146,6 @@ class SqliteReader:
         except CorruptRowError as error:
             self._corrupt[row.id] = str(error)
             raise
-
-    def _is_sound(self, row: Row) -> bool:
-        """Whether it is; one that is not is told of, and left out."""
-        try:
-            row.verify()
-        except CorruptRowError as error:
-            self._corrupt[row.id] = str(error)
-            return False
-        return True
 
     def get(self, number: int) -> Memory:
         """One memory by its id."""

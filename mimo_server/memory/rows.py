@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import MutableMapping
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -81,6 +82,16 @@ class CorruptRowError(StoreError):
             "forget it, or restore the data folder from a copy; and look at the disk"
         )
         self.id = id
+
+
+def is_sound(row: Row, corrupt: MutableMapping[int, str]) -> bool:
+    """Whether it is what was written; one that is not is noted under its id."""
+    try:
+        row.verify()
+    except CorruptRowError as error:
+        corrupt[row.id] = str(error)
+        return False
+    return True
 
 
 def readable(text: bytes) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from mimo_server.memory.codec import Codec
 from mimo_server.memory.failures import failure
 from mimo_server.memory.index import Entries, Numbers
-from mimo_server.memory.rows import COLUMNS, CorruptRowError, Row
+from mimo_server.memory.rows import COLUMNS, Row, is_sound
 
 _BY_IDS = f"SELECT {COLUMNS} FROM engrams WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id"  # noqa: S608 -- ours
 
@@ -45,7 +45,7 @@ class RowTruth:
             rows = [Row(*row) for row in self._db.execute(_BY_IDS, (json.dumps(list(ids)),))]
         except sqlite3.Error as error:
             raise failure(error) from error
-        return entries_of([row for row in rows if self._is_sound(row)], self._codec)
+        return entries_of([row for row in rows if is_sound(row, self._corrupt)], self._codec)
 
     def there(self, ids: Sequence[int]) -> Numbers:
         """Those that have a row, whatever the index of changes says."""
@@ -55,14 +55,6 @@ class RowTruth:
         except sqlite3.Error as error:
             raise failure(error) from error
         return np.array(found, dtype=np.int64)
-
-    def _is_sound(self, row: Row) -> bool:
-        try:
-            row.verify()
-        except CorruptRowError as error:
-            self._corrupt[row.id] = str(error)
-            return False
-        return True
 
     def close(self) -> None:
         """Close the connection."""

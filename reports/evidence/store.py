@@ -28,7 +28,7 @@ from measuring import audit
 LIVES = 200
 _IN_FLIGHT = 8
 _SEED = 20261127
-_READY_S = 30.0
+_CHURNED = 120_000
 
 
 @dataclass(slots=True)
@@ -214,7 +214,7 @@ def _seed(data: Path, count: int) -> None:
 
 def _churn(folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
-        _seed(Path(temporary), 120_000)  # a sixth of them are facts, which the first round forgets
+        _seed(Path(temporary), _CHURNED)  # a sixth of them are facts, which the first round forgets
         found = audit(
             *("--budget", "2m", "--name", "100,000 memories", "--mcp", "stdio"),
             *("--metrics", "http://127.0.0.1:{port}/metrics"),
@@ -223,7 +223,7 @@ def _churn(folder: Path) -> dict[str, Any]:
             *("--", "mimo-server", "--data", temporary, "--metrics-port", "{port}"),
             keep="churn-100k",
         )(folder)
-        return {**found, "command": [word.replace(temporary, "DATA") for word in found["command"]], "memories": 100_000}
+        return {**found, "command": [word.replace(temporary, "DATA") for word in found["command"]], "seeded": _CHURNED}
 
 
 ITEMS: dict[str, Callable[[Path], dict[str, Any]]] = {"random": _random, "ready-100k": _ready, "churn-100k": _churn}
