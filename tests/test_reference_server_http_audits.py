@@ -44,7 +44,8 @@ def test_each_of_three_defects_at_once_is_put_down_to_its_own_operation_and_conf
 
 
 def test_the_correct_server_gives_every_session_back_and_is_clean(audit):
-    document = audit("1s", declared=("--session-idle", "1s"), code=0)
+    # longer than a wave takes on a busy machine: what it holds is to be read before the first of it is given back
+    document = audit("4s", declared=("--session-idle", "4s"), code=0)
     (sessions,) = (one for one in document["findings"] if one["operation"] == "abandon")
     assert sessions["verdict"] == "clean"
     assert "entries" in sessions["evidence"], "held while they may be"

@@ -213,6 +213,7 @@ def _seed(data: Path, count: int) -> None:
 
 
 def _churn(folder: Path) -> dict[str, Any]:
+    """Audit a server of 100,000 memories; only the session is not played, since no second copy may have its folder."""
     with tempfile.TemporaryDirectory() as temporary:
         _seed(Path(temporary), _CHURNED)  # a sixth of them are facts, which the first round forgets
         found = audit(
@@ -221,9 +222,9 @@ def _churn(folder: Path) -> dict[str, Any]:
             *("--skip", "call:memory_get"),  # memory 1 is forgotten
             *("--tool", "memory_store", "--undo", 'memory_forget={"category": "fact"}'),
             *("--", "mimo-server", "--data", temporary, "--metrics-port", "{port}"),
-            keep="churn-100k",
         )(folder)
-        return {**found, "command": [word.replace(temporary, "DATA") for word in found["command"]], "seeded": _CHURNED}
+        kept: dict[str, Any] = json.loads(json.dumps(found).replace(temporary, "DATA"))
+        return {**kept, "seeded": _CHURNED}
 
 
 ITEMS: dict[str, Callable[[Path], dict[str, Any]]] = {"random": _random, "ready-100k": _ready, "churn-100k": _churn}
@@ -241,7 +242,7 @@ def figures(folder: Path) -> dict[str, Any]:
             document = json.loads(path.read_text())
             found[name.replace("-", "_")] = {key: value for key, value in document.items() if key not in _LEFT_OUT}
             found[name.replace("-", "_")]["would_have_seen"] = {
-                one["resource"].replace(".", "_"): one["detectable"]["value"]
+                one["resource"].replace(".", "_"): float(f"{one['detectable']['value']:.3g}")
                 for one in document.get("findings", ())
                 if one["detectable"]
             }
