@@ -1,6 +1,6 @@
 """`McpUser`: a Locust user that speaks MCP over HTTP, in both eras, as raw JSON-RPC.
 
-The official SDK's client does not work under gevent, and costs five times the CPU. Every request fires Locust's own
+The official SDK's client does not work under gevent, and costs many times the CPU. Every request fires Locust's own
 request event under a fixed name (`tools/call echo`), and an answer with the wrong content is a failure there.
 
 Does not see: streams that a server offers beside its answers; resuming of a broken one.
@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import gevent
-from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError, HTTPSocketResponse
-from geventhttpclient.useragent import ConnectionError as AgentError
-from locust.contrib.fasthttp import FastHttpUser
+from locust import User
+from locust.exception import LocustError
 
+from loadtests.http_wire import GarbageError, Line, Pool, Response
 from loadtests.mcp_wire import (
     CLIENT,
     HANDSHAKE,
@@ -44,33 +44,30 @@ LARGEST = 32 * 1024 * 1024
 EVENT_STREAM = "text/event-stream"
 IDLE_SECONDS = 0.5
 """A kept connection that was idle for longer may have been closed by the server's clock."""
-_READ = 64 * 1024
 _TOO_LARGE = f"an answer of more than {LARGEST >> 20} MiB"
-_FAILURES = (OSError, HTTPParseError, AgentError)
+_FAILURES = (OSError, GarbageError)
 Result = TypeVar("Result")
 
 
 def missing(error: BaseException, patience: float) -> MissingError:
     """Return why there was no answer, from what the HTTP client raised."""
-    cause = getattr(error, "original", None) or error
-    if isinstance(cause, ConnectionRefusedError):
+    if isinstance(error, ConnectionRefusedError):
         return MissingError("refused", "the connection was refused")
-    if isinstance(cause, TimeoutError | gevent.Timeout):
+    if isinstance(error, TimeoutError | gevent.Timeout):
         return MissingError("silent", f"no answer within {patience:g} s")
-    if isinstance(cause, ssl.SSLError):
-        return MissingError("tls", f"no TLS: {cause.reason or cause}")
-    if isinstance(cause, HTTPConnectionClosed | ConnectionError) or "Incomplete" in str(cause):
+    if isinstance(error, ssl.SSLError):
+        return MissingError("tls", f"no TLS: {error.reason or error}")
+    if isinstance(error, ConnectionError):
         return MissingError("closed", "the connection was closed before the answer was complete")
-    if isinstance(cause, OSError):
-        return MissingError("refused", f"no connection: {cause}")
-    return MissingError("garbage", f"the answer is no HTTP: {cause}")
+    if isinstance(error, OSError):
+        return MissingError("refused", f"no connection: {error}")
+    return MissingError("garbage", f"the answer is no HTTP: {error}")
 
 
-class McpUser(FastHttpUser):
+class McpUser(User):
     """Subclass it, set `host` (and `mcp_path`), and call `ask` from tasks."""
 
     abstract = True
-    insecure = True
     mcp_path = "/mcp"
     default_headers: dict[str, str] | None = None
     """Sent with every request: tokens."""
@@ -81,8 +78,9 @@ class McpUser(FastHttpUser):
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        # Every status is an answer here: MCP's rules judge it, and the agent must not drop its body.
-        self.client.client.valid_response_codes = frozenset(range(100, 600))  # type: ignore[misc]
+        if self.host is None:
+            raise LocustError("no host: pass --host URL, or set host in the class")
+        self._connections: Pool | None = None
         self.patience = PATIENCE_SECONDS
         self._kept: dict[str, Session] = {}
         self._heard = float("-inf")
@@ -118,15 +116,15 @@ class McpUser(FastHttpUser):
         """`ask` with an id of the caller's, headers that replace others, and the whole answer."""
         head = session.headers(method, params) | dict(headers or {})
         with self.counted("POST", name or label(method, params)) as count:
-            stream = self.send("POST", head, session.request(number, method, params))
-            answer = self._read(stream, session, Inbox(number), count)
+            line = self.send("POST", head, session.request(number, method, params))
+            answer = self._read(line, session, Inbox(number), count)
             return answer.result(session, expect), answer
 
     def notify(self, session: Session, method: str, params: Mapping[str, Any] | None = None) -> None:
         """Send a notification, which the server must accept."""
         with self.counted("POST", method) as count:
-            stream = self.send("POST", session.headers(method, params), session.notification(method, params))
-            answer = self._read(stream, session, Inbox(None), count)
+            line = self.send("POST", session.headers(method, params), session.notification(method, params))
+            answer = self._read(line, session, Inbox(None), count)
             if answer.status >= 400:
                 answer.result(session, Expect.RESULT)
 
@@ -177,7 +175,8 @@ class McpUser(FastHttpUser):
 
     def drop_connections(self) -> None:
         """Close the connections that are kept for further requests."""
-        self.client.client.clientpool.close()
+        if self._connections is not None:
+            self._connections.drop()
 
     @contextlib.contextmanager
     def counted(self, method: str, name: str) -> Iterator[dict[str, int]]:
@@ -211,49 +210,45 @@ class McpUser(FastHttpUser):
                 context=self.context(),
             )
 
-    def send(self, method: str, headers: Mapping[str, str], body: bytes | None = None) -> HTTPSocketResponse:
-        """Send a request over a kept connection and return the answer with its headers read; within `counted`.
+    def send(self, method: str, headers: Mapping[str, str], body: bytes | None = None) -> Line:
+        """Send a request over a kept connection and return when the answer's head was read; within `counted`.
 
         Servers close connections that idle for seconds, perhaps at the moment of sending: then it goes out once more.
         """
+        if self._connections is None:
+            self._connections = Pool(self.url, self.default_headers or {}, self.patience)
         idle = time.monotonic() - self._heard > IDLE_SECONDS
-        try:
-            response = self.client.client.urlopen(self.url, method=method, headers=headers, payload=body)
-        except HTTPConnectionClosed:
-            if not idle:
-                raise
-            response = self.client.client.urlopen(self.url, method=method, headers=headers, payload=body)
-        return response.stream
+        return self._connections.ask(method, headers, body, again=idle)
 
-    def _read(self, stream: HTTPSocketResponse, session: Session, inbox: Inbox, count: dict[str, int]) -> Answer:
-        kind = kind_of(stream)
+    def _read(self, line: Line, session: Session, inbox: Inbox, count: dict[str, int]) -> Answer:
+        response = line.response
+        kind = kind_of(response)
         try:
             if kind == EVENT_STREAM:
-                self._listen(stream, session, inbox, count)
+                self._listen(response, session, inbox, count)
             else:
-                body = _body(stream)
+                body = _body(response)
                 count["length"] = len(body)
-                if stream.status_code >= 400:
+                if response.status_code >= 400:
                     inbox.take_refusal(body)
                 elif kind == "application/json" and body:
                     inbox.take(body)
         finally:
-            stream.release()  # closes it if it was not read to its end
+            line.release()  # closes it if it was not read to its end
         self._heard = time.monotonic()
-        session_id = stream.get("mcp-session-id")
-        foreign = stream.status_code < 400 and kind not in {EVENT_STREAM, "application/json"} and count["length"]
+        foreign = response.status_code < 400 and kind not in {EVENT_STREAM, "application/json"} and count["length"]
         return Answer(
-            status=stream.status_code,
-            session_id=session_id if isinstance(session_id, str) else None,
+            status=response.status_code,
+            session_id=response.get("mcp-session-id") or None,
             message=inbox.answer,
             said=f"{shown(kind)} instead of JSON or an event stream" if foreign else inbox.said,
         )
 
-    def _listen(self, stream: HTTPSocketResponse, session: Session, inbox: Inbox, count: dict[str, int]) -> None:
+    def _listen(self, response: Response, session: Session, inbox: Inbox, count: dict[str, int]) -> None:
         """Read events up to the answer, and what the server asks meanwhile."""
         events = Events()
         while inbox.answer is None:
-            line = stream.readline(b"\n")
+            line = response.readline()
             count["length"] += len(line)
             if count["length"] > LARGEST:
                 raise WrongError(_TOO_LARGE)
@@ -265,19 +260,19 @@ class McpUser(FastHttpUser):
             while inbox.asked:
                 self._reply(session, inbox.asked.pop())
         with gevent.Timeout(LINGER_SECONDS, exception=False), contextlib.suppress(*_FAILURES):
-            while stream.readline(b"\n"):
+            while response.read():
                 pass
 
     def _reply(self, session: Session, asked: Mapping[str, Any]) -> None:
         """Answer a request of the server over a connection of its own: the stream it came by is still open."""
         with self.counted("POST", "answer to the server") as count:
-            stream = self.send("POST", session.headers("reply"), reply(asked))
-            self._read(stream, session, Inbox(None), count)
+            line = self.send("POST", session.headers("reply"), reply(asked))
+            self._read(line, session, Inbox(None), count)
 
 
-def kind_of(stream: HTTPSocketResponse) -> str:
+def kind_of(response: Response) -> str:
     """Return the media type of an answer, without its parameters."""
-    return str(stream.get("content-type", "")).partition(";")[0].strip().lower()
+    return response.get("content-type").partition(";")[0].strip().lower()
 
 
 def label(method: str, params: Mapping[str, Any] | None) -> str:
@@ -286,11 +281,11 @@ def label(method: str, params: Mapping[str, Any] | None) -> str:
     return f"{method} {shown(name, 80)}" if method == "tools/call" and isinstance(name, str) else method
 
 
-def _body(stream: HTTPSocketResponse) -> bytes:
-    body = chunk = stream.read(_READ)
-    while chunk:
-        chunk = stream.read(_READ)
-        body += chunk
-        if len(body) > LARGEST:
+def _body(response: Response) -> bytes:
+    pieces, length = [], 0
+    while piece := response.read():
+        pieces.append(piece)
+        length += len(piece)
+        if length > LARGEST:
             raise WrongError(_TOO_LARGE)
-    return body
+    return b"".join(pieces)

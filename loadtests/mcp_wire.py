@@ -31,6 +31,7 @@ _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri
 """Which param the modern header Mcp-Name repeats."""
 _PLAIN = re.compile(r"(?! )[\x20-\x7e]*(?<! )")
 _CUT = 300
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 class Expect(StrEnum):
@@ -102,8 +103,12 @@ class Session:
     def _enveloped(self, params: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         if not self.modern:
             return params
-        envelope = {"protocolVersion": self.version, "clientInfo": CLIENT, "clientCapabilities": {}}
-        return {**(params or {}), "_meta": {_META + key: value for key, value in envelope.items()}}
+        envelope = {
+            f"{_META}protocolVersion": self.version,
+            f"{_META}clientInfo": CLIENT,
+            f"{_META}clientCapabilities": {},
+        }
+        return {**(params or {}), "_meta": envelope}
 
     def _routing(self, method: str, params: Mapping[str, Any]) -> dict[str, str]:
         headers = {"Mcp-Method": method}
@@ -121,7 +126,7 @@ class Session:
 
 def _encoded(message: Mapping[str, Any], params: Mapping[str, Any] | None) -> bytes:
     body = {"jsonrpc": "2.0", **message} if params is None else {"jsonrpc": "2.0", **message, "params": params}
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _JSON.encode(body).encode()
 
 
 def _header_value(text: str) -> str:
@@ -193,7 +198,7 @@ class Inbox:
     def take(self, text: bytes) -> None:
         """Take one JSON text. Raises WrongError when it is none."""
         try:
-            decoded = json.loads(text)
+            decoded = json.loads(text.decode())
         except (ValueError, RecursionError) as error:
             raise WrongError(f"the answer is no JSON: {shown(text.decode(errors='replace'))}") from error
         for message in decoded if isinstance(decoded, list) else (decoded,):

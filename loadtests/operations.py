@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import gevent
 
-from loadtests.drops import Connection
+from loadtests.http_wire import Connection
 from loadtests.mcp_user import EVENT_STREAM, McpUser, kind_of, label
 from loadtests.mcp_wire import IDS, Expect, ExpiredError, MissingError, Session, WrongError
 
@@ -99,7 +100,7 @@ def _reject_request(user: McpUser, session: Session, given: Input) -> None:
 def _reject_get(user: McpUser, session: Session, given: Input) -> None:  # noqa: ARG001 - as its siblings
     with user.counted("GET", "reject GET without a session"), _connection(user) as line:
         line.send("GET", Session(version=session.version).headers())
-        status = line.answer("GET").status_code
+        status = line.answer().status_code
         if not 400 <= status < 500:
             raise WrongError(f"answers {status}, where a client error must come")
 
@@ -154,16 +155,16 @@ def _open_and_drop(user: McpUser, session: Session) -> int:
         if session.modern:
             rpc = ("subscriptions/listen", {"notifications": {"toolsListChanged": True}})
             line.send("POST", session.headers(*rpc), session.request(next(IDS), *rpc))
-            answer = line.answer("POST")
+            answer = line.answer()
         else:
             line.send("GET", session.headers())
-            answer = line.answer("GET")
+            answer = line.answer()
         if answer.status_code != 200:
             return answer.status_code
         if kind_of(answer) != EVENT_STREAM:
             raise WrongError(f"answers with {kind_of(answer) or 'nothing'}, where an event stream must come")
         if session.modern:
-            answer.readline(b"\n")  # the acknowledgement: now it listens
+            answer.readline()  # the acknowledgement: now it listens
         return 200
 
 
@@ -212,7 +213,7 @@ def _cancellation(user: McpUser, session: Session, number: int) -> None:
     method, params = "notifications/cancelled", {"requestId": number, "reason": "cancelled by the load"}
     with user.counted("POST", method), _connection(user) as line:
         line.send("POST", session.headers(method, params), session.notification(method, params))
-        status = line.answer("POST").status_code
+        status = line.answer().status_code
         if status in {400, 404} and session.id is not None:  # 404 by the standard; older SDKs say it with 400
             raise ExpiredError(f"the server does not know its session any more ({status})")
         if status >= 400:
@@ -220,7 +221,7 @@ def _cancellation(user: McpUser, session: Session, number: int) -> None:
 
 
 def _connection(user: McpUser) -> Connection:
-    return Connection(user.url, user.default_headers or {}, user.patience)
+    return Connection(urlsplit(user.url), user.default_headers or {}, user.patience)
 
 
 _REJECTS: Mapping[str | None, Callable[[McpUser, Session, Input], None]] = {

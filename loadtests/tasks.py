@@ -24,6 +24,7 @@ from locust.exception import RescheduleTask, RescheduleTaskImmediately
 from locust.user.task import is_markov_taskset
 from locust.util.load_locustfile import load_locustfile
 
+from loadtests.mcp_user import McpUser
 from loadtests.mcp_wire import shown
 
 
@@ -144,7 +145,7 @@ def load(path: str, host: str | None) -> Locustfile:
     found: list[Found] = []
     for user in loaded.users:
         user.host = user.host or host
-        if user.host is None and issubclass(user, HttpUser | FastHttpUser):
+        if user.host is None and issubclass(user, HttpUser | FastHttpUser | McpUser):
             raise BrokenError(f"the user class {user.__name__} has no host: pass --host URL, or set host in the class")
         for one in _walk(user, user, ()):
             if isinstance(one, Found):
