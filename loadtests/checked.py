@@ -24,6 +24,7 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 
+from loadtests import arrivals  # noqa: F401 - adds --arrival-rate
 from loadtests.mcp_user import McpUser
 from loadtests.mcp_wire import HANDSHAKE, IDS, MODERN, Answer, Expect, MissingError, WrongError, shown
 

@@ -28,7 +28,10 @@ from locust.env import Environment
 from locust.exception import StopUser
 from locust.runners import WorkerRunner
 
-from loadtests import resources  # noqa: F401 - adds its tab to the web UI
+from loadtests import (
+    arrivals,  # noqa: F401 - adds --arrival-rate
+    resources,  # noqa: F401 - adds its tab to the web UI
+)
 from loadtests.arguments import smallest
 from loadtests.discovery import Era, discover
 from loadtests.mcp_user import McpUser

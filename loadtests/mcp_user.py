@@ -9,6 +9,7 @@ Does not see: streams that a server offers beside its answers; resuming of a bro
 from __future__ import annotations
 
 import contextlib
+import json
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -148,6 +149,23 @@ class McpUser(User):
             answer = self._read(self.send("DELETE", session.headers()), session, Inbox(None), count)
             if answer.status >= 400 and answer.status != 405:
                 answer.result(session, Expect.RESULT)
+
+    def page(self, path: str) -> Any:
+        """GET a JSON document of the same host, as /health. Raises MissingError or WrongError."""
+        with self.counted("GET", path) as count:
+            pool = Pool(f"{(self.host or '').rstrip('/')}{path}", self.default_headers or {}, self.patience)
+            line = pool.ask("GET", {"Accept": "application/json"}, None, again=False)
+            try:
+                body = _body(line.response)
+            finally:
+                line.release()
+                pool.drop()
+            count["length"] = len(body)
+            try:
+                return json.loads(body.decode())
+            except ValueError as error:
+                said = shown(body.decode(errors="replace"))
+                raise WrongError(f"answers {line.response.status_code}, no JSON: {said}") from error
 
     def kept(self, version: str) -> Session:
         """Return this user's own long-lived session in an era, opened when there is none."""

@@ -1,6 +1,8 @@
 """Connections of agents that break, in numbers.
 
 Wrong: something that a connection that was broken leaves behind (ws_subscription).
+
+Leaves: nothing.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ from loadtests.agent_wire import Agent
 from loadtests.checked import CheckedUser, must, phrase, round_trip
 
 
-class Drops(CheckedUser):
+class Synapse(CheckedUser):
     """Joins and is gone."""
 
     @task
     @round_trip
     def drops(self) -> None:
-        """Join, ask something, and break off."""
+        """Join, subscribe, ask something, and break off."""
         with Agent(self, phrase(1)) as agent:
+            agent.say("subscribe", topics=["system:alert"])
+            agent.hear("topics")
             agent.say("query", ref="q", query=phrase())
             agent.drop()
 

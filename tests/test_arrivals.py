@@ -1,0 +1,147 @@
+"""Open-loop arrivals with real Locust against real servers, and the histograms that its workers send."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from loadtests.latencies import MOST_NAMES, OTHERS, Latencies, summary, three_digits
+
+LOCUSTFILE = """
+from locust import FastHttpUser, constant_throughput, task
+from loadtests import arrivals  # noqa: F401
+
+class Visitor(FastHttpUser):
+    wait_time = constant_throughput(10)
+
+    @task
+    def look(self):
+        self.client.get("/")
+"""
+
+
+@pytest.fixture
+def stalling(programs):
+    """Where a server listens that stands still for a second after its 50th request."""
+    with subprocess.Popen(
+        [sys.executable, programs / "stalling.py", "50"], stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.kill()
+
+
+@pytest.fixture
+def locust(tmp_path):
+    """Run Locust to its end; what it printed, its exit code, and what it wrote about latencies."""
+    path = tmp_path / "locustfile.py"
+    path.write_text(LOCUSTFILE)
+
+    def run(*options, file=path):
+        told = tmp_path / "latencies.json"
+        command = [
+            "locust",
+            "-f",
+            str(file),
+            "--headless",
+            "--only-summary",
+            "--latencies",
+            str(told),
+            *map(str, options),
+        ]
+        done = subprocess.run(
+            [*command, *map(str, options)], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
+        )
+        return done.stdout + done.stderr, done.returncode, json.loads(told.read_text()) if told.exists() else None
+
+    return run
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", 2)])
+def test_a_stall_is_seen_by_all_who_came_meanwhile(locust, stalling, processes):
+    if processes:
+        port = free_port()
+        processes += ("--master-bind-port", port, "--master-port", port)
+    said, code, told = locust("--host", stalling, "-u", 80, "-r", 80, "-t", "4s", "--arrival-rate", 50, *processes)
+    assert code == 0, said
+    (step,) = told["steps"]
+    assert step["rate"] == 50
+    assert step["due"] == step["begun"]
+    assert step["dropped"] == step["failed"] == 0
+    row = told["rows"]["GET /"]["from_intended"]
+    assert row["count"] == step["ended"] > 100, "two seconds and more of fifty a second"
+    assert row["max_ms"] > 900, "who came first waited for the whole second"
+    assert row["p90_ms"] > 300, "a quarter of all came in that second, and half of those waited for half of it"
+    assert "50/s intended" in said
+    shown = re.search(r"^GET +/ +(\d+) .*", said, re.MULTILINE)
+    assert int(shown[1]) == row["count"], "Locust's own table has them all"
+    maxima = re.findall(r"^GET +/ +.*?(\d+) +\d+$", said, re.MULTILINE)
+    assert any(int(one) > 900 for one in maxima), said
+
+
+def test_the_closed_loop_asks_nobody_while_the_server_stands_still(locust, stalling):
+    _, code, told = locust("--host", stalling, "-u", 2, "-r", 2, "-t", "5s")
+    assert code == 0
+    assert told["steps"] == []
+    row = told["rows"]["GET /"]["from_intended"]
+    assert row["max_ms"] > 900
+    assert row["p90_ms"] < 300, "two requests of all met the stall"
+
+
+def test_too_few_users_begin_late_and_that_is_in_the_latency_and_told(locust, stalling):
+    _, code, told = locust("--host", stalling, "-u", 1, "-t", "4s", "--arrival-rate", 50)
+    assert code == 0
+    (step,) = told["steps"]
+    assert step["late"] >= 10
+    row = told["rows"]["GET /"]
+    assert row["from_intended"]["p90_ms"] > 300
+    assert row["from_sent"]["p90_ms"] < 300, "of sent requests only one met the stall"
+
+
+@pytest.mark.parametrize("wrong", ["many", "-1", "nan", "inf"])
+def test_a_rate_that_is_none_is_refused(locust, wrong):
+    said, code, _ = locust(f"--arrival-rate={wrong}")
+    assert code == 2
+    assert f"{wrong!r} is no rate: give operations a second, as 50 or 0.5" in said
+
+
+def test_histograms_of_workers_are_merged_as_if_they_were_one():
+    whole, first, second, merged = (Latencies() for _ in range(4))
+    for number in range(1, 2001):
+        whole.record("a", number / 1000)
+        (first if number % 3 else second).record("a", number / 1000)
+    for part in (first, second):
+        merged.merge(part.take())
+        assert part.take() == {}, "what was taken is not taken again"
+    assert summary(merged.of("a")) == summary(whole.of("a"))
+    assert summary(merged.of("a"))["p50_ms"] == pytest.approx(1000, rel=0.001)
+    assert summary(merged.of("a"))["p99_ms"] == pytest.approx(1980, rel=0.001)
+
+
+def test_names_without_number_share_a_row():
+    latencies = Latencies()
+    for number in range(MOST_NAMES + 50):
+        latencies.record(f"GET /{number}", 0.001)
+    assert len(latencies.keys()) == MOST_NAMES + 1
+    assert latencies.of(OTHERS).get_total_count() == 50
+
+
+def test_a_latency_is_kept_within_what_a_histogram_can_hold():
+    latencies = Latencies()
+    for seconds in (0.0, -1.0, 1e9):
+        latencies.record("a", seconds)
+    told = summary(latencies.of("a"))
+    assert (told["count"], told["max_ms"]) == (3, pytest.approx(3.6e6, rel=0.001))
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.0, 0.0), (0.12345, 0.123), (12.345, 12.3), (1234.5, 1230.0)])
+def test_three_digits(value, shown):
+    assert three_digits(value) == shown
