@@ -23,6 +23,7 @@ import gevent
 from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
+from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests import arrivals  # noqa: F401 - adds --arrival-rate
 from loadtests.mcp_user import McpUser
@@ -37,6 +38,8 @@ STOP_SECONDS = "20"
 """At the end of a run tasks may finish, so that nothing is left behind."""
 _BUSY = re.compile(r"\bbusy\b|\bin use\b|\bare full; try again|\bcalls wait for\b")
 _RANDOM = random.SystemRandom()
+_END = "end_of_the_run"
+"""The message of a worker that has reached the end, or cannot go on, to its master."""
 _ERAS = itertools.cycle((HANDSHAKE[-1], MODERN))
 User = TypeVar("User", bound="CheckedUser")
 Result = TypeVar("Result")
@@ -55,6 +58,26 @@ def add_options(parser: LocustArgumentParser) -> None:
 
 
 events.init_command_line_parser.add_listener(add_options)
+
+
+def end_run(environment: Environment, code: int) -> None:
+    """End the run from any process of it, and make `code` its exit code unless that is 0; a web UI stays."""
+    runner = environment.runner
+    if isinstance(runner, WorkerRunner):
+        runner.send_message(_END, {"code": code})
+    elif runner is not None:
+        if code:
+            environment.process_exit_code = code
+        headless = environment.parsed_options is not None and environment.parsed_options.headless
+        gevent.spawn(runner.quit if headless else runner.stop)
+
+
+def _hear_of_the_end(environment: Environment, **_: object) -> None:
+    if isinstance(environment.runner, MasterRunner):
+        environment.runner.register_message(_END, lambda msg, **_: end_run(environment, msg.data["code"]))
+
+
+events.init.add_listener(_hear_of_the_end)
 
 
 def must(holds: object, words: str) -> None:

@@ -20,16 +20,15 @@ import time
 from collections import Counter, deque
 from typing import Any, ClassVar, NoReturn
 
-import gevent
 from gevent.lock import BoundedSemaphore
 from locust import events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.exception import StopUser
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import WorkerRunner
 
 from loadtests import corpus
-from loadtests.checked import CheckedUser, must, round_trip
+from loadtests.checked import CheckedUser, end_run, must, round_trip
 from loadtests.mcp_wire import MissingError, WrongError
 
 logger = logging.getLogger(__name__)
@@ -41,8 +40,6 @@ ATTEMPTS = 5
 """At one batch."""
 TOLD_SECONDS = 10.0
 """Between two lines of progress."""
-_FILLED = "filled"
-"""The message of the worker that fills to the master."""
 
 
 class Progress:
@@ -85,10 +82,9 @@ class Fill(CheckedUser):
         super().on_start()
         self.every = int(getattr(self.environment.parsed_options, "verify_every", 1))
         runner = self.environment.runner
-        if isinstance(runner, WorkerRunner) and runner.worker_index > 0:
-            raise StopUser
+        fills = not isinstance(runner, WorkerRunner) or runner.worker_index == 0
         with self._beginning:
-            if self.progress is None:
+            if fills and self.progress is None:
                 stored = self.tool("memory_stats")["memories"]
                 type(self).progress = Progress(memories(self.environment), stored)
 
@@ -106,7 +102,7 @@ class Fill(CheckedUser):
             progress.attempts[batch] += 1
             progress.left.appendleft(batch)
             if progress.attempts[batch] >= ATTEMPTS:
-                self.end(1)
+                end_run(self.environment, 1)
             raise
 
     def store(self, progress: Progress, batch: int) -> None:
@@ -129,25 +125,8 @@ class Fill(CheckedUser):
     def leave(self) -> NoReturn:
         """Stop this user; when nothing is on its way any more, the run ends."""
         if self.progress is not None and self.progress.done >= self.progress.batches:
-            self.end(0)
+            end_run(self.environment, 0)
         raise StopUser
-
-    def end(self, code: int) -> None:
-        """End the run, in whatever process it is decided."""
-        runner = self.environment.runner
-        if isinstance(runner, WorkerRunner):
-            runner.send_message(_FILLED, {"code": code})
-        else:
-            ended(self.environment, code)
-
-
-def ended(environment: Environment, code: int) -> None:
-    """End the run; the web UI stays."""
-    if code:
-        environment.process_exit_code = code
-    if (runner := environment.runner) is not None:
-        headless = environment.parsed_options is not None and environment.parsed_options.headless
-        gevent.spawn(runner.quit if headless else runner.stop)
 
 
 def memories(environment: Environment) -> int:
@@ -180,12 +159,5 @@ def forget(environment: Environment) -> None:  # noqa: ARG001 - what Locust fire
     Fill.progress = None
 
 
-def quit_when_filled(environment: Environment, **_: object) -> None:
-    """The worker that fills tells the master when it has."""
-    if isinstance(environment.runner, MasterRunner):
-        environment.runner.register_message(_FILLED, lambda msg, **_: ended(environment, msg.data["code"]))
-
-
 events.init_command_line_parser.add_listener(add_options)
 events.test_start.add_listener(forget)
-events.init.add_listener(quit_when_filled)
