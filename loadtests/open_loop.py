@@ -161,6 +161,7 @@ class OpenLoop:
             "seconds": round(seconds, 3),
             "achieved_rate": round(counts["ended"] / seconds, 3) if seconds else 0.0,
             **{name: counts[name] for name in ("due", "dropped", "begun", "late", "ended", "failed")},
+            **({"meets": bool(step["meets"])} if "meets" in step else {}),
             **summary(self.from_intended.of(of_step(number))),
         }
 

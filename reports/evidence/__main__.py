@@ -3,10 +3,10 @@
     nox -s evidence -- reports/<date>-line            measure what is missing
     nox -s evidence -- reports/<date>-line clean-3    measure this item only
 
-The folder's name after the date chooses what is measured: `line`, `http`, `mimo`, `cost`, `smallest` or `store`, as the
-modules beside this one say. Each item is one file `<item>.json` with the command, the commit and the machine; audits
-that readers may want to look at keep their `audit.json` and `report.html` beside it. `figures.json` sums up; the
-documents quote from there.
+The folder's name after the date chooses what is measured: `line`, `http`, `mimo`, `cost`, `smallest`, `store` or
+`load`, as the modules beside this one say. Each item is one file `<item>.json` with the command, the commit and the
+machine; audits that readers may want to look at keep their `audit.json` and `report.html` beside it. `figures.json`
+sums up; the documents quote from there.
 """
 
 from __future__ import annotations
@@ -20,13 +20,22 @@ from pathlib import Path
 
 import cost
 import line
+import load
 import mcp_http
 import mimo
 import smallest
 import store
 from measuring import where
 
-SUBJECTS = {"line": line, "http": mcp_http, "mimo": mimo, "cost": cost, "smallest": smallest, "store": store}
+SUBJECTS = {
+    "line": line,
+    "http": mcp_http,
+    "mimo": mimo,
+    "cost": cost,
+    "smallest": smallest,
+    "store": store,
+    "load": load,
+}
 
 
 def main() -> None:

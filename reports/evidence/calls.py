@@ -84,9 +84,9 @@ def calls(
     del folder
     blocks: dict[Row, list[Block]] = {row: [] for row in rows}
     with ExitStack() as stack:
-        cores = stack.enter_context(_cores())
+        kept = stack.enter_context(cores())
         servers = {
-            command: stack.enter_context(_serving(command, cores[0]))
+            command: stack.enter_context(serving(command, kept[0]))
             for command in dict.fromkeys(row.command for row in rows)
         }
         clients = {row: Client(servers[row.command].port, row.era, row.question) for row in rows}
@@ -96,7 +96,7 @@ def calls(
         loops = {command: _loop(server.pid) for command, server in servers.items()}
     return {
         "command": ["nox", "-s", "evidence", "--", "FOLDER", "calls"],
-        "cores": {"servers": sorted(cores[0]), "client": sorted(cores[1])},
+        "cores": {"servers": sorted(kept[0]), "client": sorted(kept[1])},
         "rounds": rounds,
         "seconds": seconds,
         "result": [{**one, "loop": loops[row.command]} for row, one in zip(rows, _summed(blocks), strict=True)],
@@ -141,7 +141,7 @@ class _Server:
 
 
 @contextmanager
-def _serving(command: tuple[str, ...], cores: set[int]) -> Iterator[_Server]:
+def serving(command: tuple[str, ...], cores: set[int]) -> Iterator[_Server]:
     """One server, with its children on these cores, until the block ends; stopped by SIGTERM, within its grace."""
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said)
@@ -179,7 +179,7 @@ def _loop(pid: int) -> str:
 
 
 @contextmanager
-def _cores() -> Iterator[tuple[set[int], set[int]]]:
+def cores() -> Iterator[tuple[set[int], set[int]]]:
     """A core for the servers and one for this client; with one core only, they share it."""
     allowed = os.sched_getaffinity(0)
     first, last = {min(allowed)}, {max(allowed)}
