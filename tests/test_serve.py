@@ -32,6 +32,8 @@ from leakcheck.verdicts import conclude
 
 SCHEMA = json.loads(files("leakcheck").joinpath("schema/audit.schema.json").read_text())
 NASTY = 'metric.x{path="a\\b\n</script>\x1b[31m"}'
+BEGAN = 1_795_000_000.0
+"""When the watches here began, in Unix seconds."""
 ROOT = Process(pid=7, started=7, role="server", command="server")
 
 
@@ -94,6 +96,7 @@ def moment(seen, now=99.0):
         look=floor(now, 10.0 + now),
         first={"fds.file": 10.0},
         elapsed_seconds=now,
+        unix_seconds=BEGAN + now,
         judged_seconds=last.at_seconds if last else 0.0,
         cpu_share=0.01,
         resident_bytes=50 << 20,
@@ -245,7 +248,7 @@ def test_garbage_is_refused_and_does_no_harm(served):
 
 
 def test_many_idle_connections_are_bounded_and_end(served, monkeypatch):
-    monkeypatch.setattr("leakcheck.serving._Handler.timeout", 0.5)  # instead of 5 s
+    monkeypatch.setattr("leakcheck.answering._Handler.timeout", 0.5)  # instead of 5 s
     before = threading.active_count()
     idle = [socket.create_connection(("127.0.0.1", port_of(served)), timeout=10) for _ in range(40)]
     try:

@@ -73,6 +73,11 @@ def curve_of(audit: Audit, finding: Finding) -> Curve | None:
     )
 
 
+def by_seconds(rounds: tuple[Round, ...], resource: str) -> tuple[Point, ...]:
+    """A resource's floors on the clock, whatever its growth is counted by."""
+    return tuple(_points(rounds, resource, None, by_time=True))
+
+
 def thinned(points: tuple[Point, ...], most: int) -> tuple[Point, ...]:
     """At most about `most` of the points, evenly: the ends, and those at a break or in a quiet round, always stay."""
     if len(points) <= most:

@@ -1,0 +1,174 @@
+"""A watch's resources as charts that are drawn anew at each look: a fragment for somebody's page, and a page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from leakcheck.model.audit import Round
+from leakcheck.model.finding import Finding, Per, Verdict
+from leakcheck.model.moment import Moment
+from leakcheck.render import _summary, chart, figures
+from leakcheck.render._axis import Asked, Axis, axis
+from leakcheck.render._curve import Curve, Point, by_seconds
+from leakcheck.render.html import LARGEST, template
+
+PLUGIN = False
+
+MOST_LOOKS = 64
+"""Since the last judged floor: a look a second for a minute, later one of two, of four, and so on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Detail:
+    """How much is shown; the first one that is small enough is taken."""
+
+    points: int
+    text: int
+    """Characters of one text."""
+    items: int
+    """Resources, and lines of a list."""
+
+
+_DETAILS = (
+    _Detail(points=320, text=600, items=200),
+    _Detail(points=120, text=400, items=120),
+    _Detail(points=40, text=200, items=60),
+    _Detail(points=12, text=80, items=24),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Card:
+    """One resource as it stands now."""
+
+    anchor: str
+    finding: Finding
+    now: str
+    grown: str
+    """Since the load began, or since the watch did."""
+    rate: str
+    drawing: Markup | None
+
+
+class Recent:
+    """The looks since the verdicts were last reached: few, and evenly apart, however long that is ago."""
+
+    def __init__(self) -> None:
+        self.rounds: tuple[Round, ...] = ()
+        self._every, self._number = 1, 0
+
+    def add(self, look: Round, judged: tuple[Round, ...]) -> None:
+        """Take the latest look; those before the last judged floor are let go of."""
+        if judged and self.rounds and self.rounds[0].at_seconds <= judged[-1].at_seconds:
+            self.rounds = tuple(one for one in self.rounds if one.at_seconds > judged[-1].at_seconds)
+            self._every, self._number = 1, len(self.rounds)
+        kept = self.rounds[:-1] if self._number % self._every and self.rounds else self.rounds
+        self.rounds, self._number = (*kept, look), self._number + 1
+        if len(self.rounds) > MOST_LOOKS:
+            self.rounds, self._every = self.rounds[::2], self._every * 2
+
+
+def fragment(moment: Moment, looks: tuple[Round, ...], given: Asked) -> bytes:
+    """Give the style and one article per resource, leaks first, at most LARGEST bytes.
+
+    `looks` follow the judged floors, oldest first. Texts and curves are cut until it fits; it says what is left out.
+    Does not see: rates by operation, holders, suspects; the report has them.
+    """
+    return _fitting("watch_charts.html.jinja", moment, looks, given)
+
+
+def page(moment: Moment, looks: tuple[Round, ...], given: Asked) -> bytes:
+    """Give the same as a page of its own that asks for itself again."""
+    return _fitting("watch_page.html.jinja", moment, looks, given)
+
+
+def _fitting(name: str, moment: Moment, looks: tuple[Round, ...], given: Asked) -> bytes:
+    drawn = b""
+    for detail in _DETAILS:
+        drawn = _drawn(name, moment, looks, given, detail)
+        if len(drawn) <= LARGEST:
+            break
+    return drawn
+
+
+def _drawn(name: str, moment: Moment, looks: tuple[Round, ...], given: Asked, detail: _Detail) -> bytes:
+    audit = moment.audit
+    rounds = (*audit.rounds, *looks)
+    on = axis(given, moment, rounds[0].at_seconds if rounds else 0.0)
+    order = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.CLEAN)
+    carded = [finding for verdict in order for finding in _summary.of_verdict(audit, verdict)]
+    cards = [_card(one, rounds, len(looks), on, detail) for one in carded[: detail.items]]
+    not_judged = _summary.of_verdict(audit, Verdict.NOT_JUDGED)
+    return (
+        template(name, detail.text)
+        .render(
+            audit=audit,
+            cards=cards,
+            counted={verdict: len(_summary.of_verdict(audit, verdict)) for verdict in order},
+            elapsed=moment.elapsed_seconds,
+            judged_ago=moment.elapsed_seconds - moment.judged_seconds,
+            left_out=len(carded) - len(cards),
+            most=detail.items,
+            not_judged=not_judged,
+            since="the load began" if given.since is not None else "the watch began",
+        )
+        .encode()
+    )
+
+
+def _card(finding: Finding, rounds: tuple[Round, ...], looks: int, on: Axis, detail: _Detail) -> _Card:
+    points = by_seconds(rounds, finding.resource)
+    last = rounds[-1].readings.get(finding.resource) if rounds else None
+    return _Card(
+        anchor=f"r-{finding.fingerprint}",
+        finding=finding,
+        now=figures.DASH if last is None else figures.quantity(last.total, finding.unit),
+        grown=_grown(points, finding, on),
+        rate=_rate(finding),
+        drawing=_drawing(points, finding, min(looks, len(points) - 1), on, detail) if points else None,
+    )
+
+
+def _drawing(points: tuple[Point, ...], finding: Finding, looks: int, on: Axis, detail: _Detail) -> Markup:
+    floors = points[: len(points) - looks]
+    step = -(-len(floors) // detail.points)
+    kept = (*floors[::-1][::step][::-1], *points[len(floors) :][-detail.points :])
+    curve = Curve(points=kept, fits=(), warm_up_end=None, x_unit="seconds", unit=finding.unit)
+    ends = (figures.quantity(one.total, finding.unit) for one in (kept[0], kept[-1]))
+    return chart.strip(
+        curve, on, min(looks, detail.points), f"{finding.title or finding.resource}: {' to '.join(ends)}"
+    )
+
+
+def _grown(points: tuple[Point, ...], finding: Finding, on: Axis) -> str:
+    """Growth inside processes that lived on, up to the load's end or now; by the load's own count where that is known.
+
+    From the last point before the load began, for at the first one after it there is growth already.
+    """
+    end = on.marks[1] if len(on.marks) > 1 else on.end
+    before = [one for one in points if one.x <= on.zero] or list(points[:1])
+    within = [one for one in points if before[0].x <= one.x <= end] or before if before else []
+    if not within:
+        return ""
+    grown = within[-1].y - before[-1].y
+    sign = "+" if grown > 0 else ""
+    told = f"{sign}{figures.quantity(grown, finding.unit)}"
+    if not on.operations:
+        return told
+    each = figures.plain(float(f"{grown / on.operations:.3g}")) if finding.unit != "bytes" else ""
+    share = figures.quantity(grown / on.operations, "bytes") if finding.unit == "bytes" else each
+    return f"{told}, {share} per request"
+
+
+def _rate(finding: Finding) -> str:
+    """Of time, told per hour, as the tab and the screen do: a leak that matters may be a few an hour."""
+    rate = finding.rate
+    if rate is None:
+        return ""
+    if rate.per is not Per.SECOND:
+        return figures.rate(rate, finding.operation)
+    hourly = replace(rate, value=3600 * rate.value, low=3600 * rate.low, high=3600 * rate.high)
+    value, interval = figures.rate_parts(hourly, None)
+    return f"{value.removesuffix('per second')}per hour ({interval})"
