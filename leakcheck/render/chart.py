@@ -91,7 +91,8 @@ def strip(curve: Curve, axis: Axis, looks: int, label: str) -> Markup:
     inside = [index for index, point in enumerate(curve.points) if point.x >= axis.start]
     points = curve.points[max(0, inside[0] - 1) :] if inside else curve.points[-1:]
     scale = replace(_scale(curve, points, _WIDTH, _HEIGHT), x0=axis.start, x1=axis.end)
-    y_ticks = figures.ticks(scale.y0, scale.y1, curve.unit, about=3)
+    few, more = (figures.ticks(scale.y0, scale.y1, curve.unit, about) for about in (3, 6))
+    y_ticks = few if len(few) > 1 else more
     floors, latest = points[: len(points) - looks], points[-looks - 1 :] if looks else ()
     layers = [_grid(scale, y_ticks), *_marks(axis, scale), *_totals(points, scale), *_breaks(points, scale)]
     layers += [

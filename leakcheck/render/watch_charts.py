@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from leakcheck.model.audit import Round
+from leakcheck.model.audit import Audit, Round
 from leakcheck.model.finding import Finding, Per, Verdict
 from leakcheck.model.moment import Moment
 from leakcheck.render import _summary, chart, figures
@@ -49,6 +49,7 @@ class _Card:
     grown: str
     """Since the load began, or since the watch did."""
     rate: str
+    """Or how small a one would have been seen."""
     drawing: Markup | None
 
 
@@ -98,7 +99,7 @@ def _drawn(name: str, moment: Moment, looks: tuple[Round, ...], given: Asked, de
     rounds = (*audit.rounds, *looks)
     on = axis(given, moment, rounds[0].at_seconds if rounds else 0.0)
     order = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.CLEAN)
-    carded = [finding for verdict in order for finding in _summary.of_verdict(audit, verdict)]
+    carded = [finding for verdict in order for finding in _summary.of_verdict(audit, verdict)] or _unjudged(audit)
     cards = [_card(one, rounds, len(looks), on, detail) for one in carded[: detail.items]]
     not_judged = _summary.of_verdict(audit, Verdict.NOT_JUDGED)
     return (
@@ -118,6 +119,28 @@ def _drawn(name: str, moment: Moment, looks: tuple[Round, ...], given: Asked, de
     )
 
 
+def _unjudged(audit: Audit) -> list[Finding]:
+    """Before the first verdicts values move already, and are shown."""
+    return [
+        Finding(
+            resource=one.name,
+            title=one.title,
+            unit=one.unit,
+            verdict=Verdict.NOT_JUDGED,
+            shape=None,
+            operation=None,
+            rate=None,
+            detectable=None,
+            forecast=None,
+            evidence="Too few floors yet for a verdict.",
+            suspects=(),
+            fingerprint=f"{number}",
+        )
+        for number, one in enumerate(audit.resources)
+        if one.judged
+    ]
+
+
 def _card(finding: Finding, rounds: tuple[Round, ...], looks: int, on: Axis, detail: _Detail) -> _Card:
     points = by_seconds(rounds, finding.resource)
     last = rounds[-1].readings.get(finding.resource) if rounds else None
@@ -125,8 +148,8 @@ def _card(finding: Finding, rounds: tuple[Round, ...], looks: int, on: Axis, det
         anchor=f"r-{finding.fingerprint}",
         finding=finding,
         now=figures.DASH if last is None else figures.quantity(last.total, finding.unit),
-        grown=_grown(points, finding, on),
-        rate=_rate(finding),
+        grown=_grown(points, finding, on) if points else "",
+        rate=_rate(finding) or _clear_of(finding),
         drawing=_drawing(points, finding, min(looks, len(points) - 1), on, detail) if points else None,
     )
 
@@ -148,18 +171,17 @@ def _grown(points: tuple[Point, ...], finding: Finding, on: Axis) -> str:
     From the last point before the load began, for at the first one after it there is growth already.
     """
     end = on.marks[1] if len(on.marks) > 1 else on.end
-    before = [one for one in points if one.x <= on.zero] or list(points[:1])
-    within = [one for one in points if before[0].x <= one.x <= end] or before if before else []
-    if not within:
-        return ""
-    grown = within[-1].y - before[-1].y
-    sign = "+" if grown > 0 else ""
-    told = f"{sign}{figures.quantity(grown, finding.unit)}"
+    first = next((one for one in reversed(points) if one.x <= on.zero), points[0])
+    last = next((one for one in reversed(points) if one.x <= end), first)
+    grown = last.y - first.y
+    if not grown:
+        return "unchanged"
+    amount = figures.quantity(grown, "bytes") if finding.unit == "bytes" else figures.count(grown)
+    told = f"{'+' if grown > 0 else ''}{amount}"
     if not on.operations:
         return told
-    each = figures.plain(float(f"{grown / on.operations:.3g}")) if finding.unit != "bytes" else ""
-    share = figures.quantity(grown / on.operations, "bytes") if finding.unit == "bytes" else each
-    return f"{told}, {share} per request"
+    each = float(f"{grown / on.operations:.2g}")
+    return f"{told}, {figures.quantity(each, 'bytes') if finding.unit == 'bytes' else figures.count(each)} per request"
 
 
 def _rate(finding: Finding) -> str:
@@ -172,3 +194,8 @@ def _rate(finding: Finding) -> str:
     hourly = replace(rate, value=3600 * rate.value, low=3600 * rate.low, high=3600 * rate.high)
     value, interval = figures.rate_parts(hourly, None)
     return f"{value.removesuffix('per second')}per hour ({interval})"
+
+
+def _clear_of(finding: Finding) -> str:
+    seen = _summary.would_have_seen(finding) if finding.verdict is Verdict.CLEAN else ""
+    return f"would have seen {seen}" if seen else ""
