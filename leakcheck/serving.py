@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +15,7 @@ from leakcheck.model.audit import Audit, Round, Value
 from leakcheck.model.moment import Moment
 from leakcheck.model.wire import to_wire
 from leakcheck.render import html, openmetrics, watch_charts
-from leakcheck.render._axis import asked
+from leakcheck.render._axis import Asked, asked
 
 _HTML = "text/html; charset=utf-8"
 _TYPES = {
@@ -25,6 +25,8 @@ _TYPES = {
     "/audit.json": "application/json",
     "/metrics": openmetrics.CONTENT_TYPE,
 }
+_MOST_DRAWN = 4
+"""Of one look: readers whose load began at different times."""
 _CHARTS = {"/charts": watch_charts.page, "/charts/fragment": watch_charts.fragment}
 
 
@@ -40,17 +42,28 @@ class _Documents:
     head: bytes
     """audit.json up to the last round of its `rounds`, which stand at its end."""
     page: bytes
+    drawn: dict[tuple[str, float | None, float | None], bytes] = field(default_factory=dict)
+    """Charts of this look, by path and load: drawing them is dear, and readers come more often than looks."""
 
     def render(self, path: str, query: str) -> tuple[bytes, ...]:
         """Give one of the documents, in pieces: the long ones are not copied for each request."""
         if path == "/":
             return (self.page,)
         if path in _CHARTS:
-            return (_CHARTS[path](self.moment, self.looks, asked(query)),)
+            return (self._charts(path, asked(query)),)
         if path == "/metrics":
             return (openmetrics.render(replace(self.moment.audit, rounds=(self.latest,))),)
         comma = b"," if self.moment.audit.rounds else b""
         return self.head, comma, _json(self.latest), b"]}\n"
+
+    def _charts(self, path: str, given: Asked) -> bytes:
+        key = (path, given.since, given.until)
+        known = self.drawn.get(key)
+        if known is None:
+            known = _CHARTS[path](self.moment, self.looks, given)
+            if len(self.drawn) < _MOST_DRAWN:
+                self.drawn[key] = known
+        return known
 
 
 class Serving:

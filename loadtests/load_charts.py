@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from loadtests.load_history import History, Point
 
 _WIDTH, _HEIGHT = 1000, 300
+_RATES = 100
+"""That are told apart in one chart: more of them would paint it black."""
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 """Seconds between two places that are named on the axis, about four of them: those of a watch's charts."""
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
@@ -33,10 +35,11 @@ _PANELS = (
 def panels(history: History, now: float, least_seconds: float) -> str:
     """Draw users, requests and failures a second over the history's window, at `now` in Unix seconds, as HTML.
 
-    Each rate is taken over `least_seconds` or more. Does not see: which requests failed, and how long they took.
+    Each rate is taken over `least_seconds` and a hundredth of the window or more. Does not see: which requests failed,
+    and how long they took.
     """
     start, end = history.window(now)
-    points = list(history.points(start, end, least_seconds))
+    points = list(history.points(start, end, max(least_seconds, (end - start) / _RATES)))
     run = history.runs[-1] if history.runs else None
     marks = [one for one in (run.began, run.ended) if one is not None] if run else []
     zero = run.began if run else start

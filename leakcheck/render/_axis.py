@@ -40,8 +40,11 @@ class Axis:
     start: float
     end: float
     zero: float
+    """Where the load began, or the watch."""
+    until: float | None
+    """Where the load ended."""
     marks: tuple[float, ...]
-    """Where the load began, and where it ended."""
+    """Of these, what is to be drawn."""
     operations: float | None
 
 
@@ -75,12 +78,13 @@ def axis(given: Asked, moment: Moment, first_seconds: float) -> Axis:
     end = moment.elapsed_seconds if given.end is None else given.end + offset
     if given.start is None and given.since is not None:
         start = min(start, given.since + offset)
-    marks = tuple(one + offset for one in (given.since, given.until) if one is not None)
+    began, ended = (None if one is None else one + offset for one in (given.since, given.until))
     return Axis(
         start=start,
         end=max(end, start + _LEAST_SPAN),
-        zero=marks[0] if marks else 0.0,
-        marks=tuple(one for one in marks if start <= one <= end),
+        zero=began or 0.0,
+        until=ended,
+        marks=tuple(one for one in (began, ended) if one is not None and start <= one <= end),
         operations=given.operations,
     )
 

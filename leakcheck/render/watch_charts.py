@@ -11,7 +11,8 @@ from leakcheck.model.finding import Finding, Per, Verdict
 from leakcheck.model.moment import Moment
 from leakcheck.render import _summary, chart, figures
 from leakcheck.render._axis import Asked, Axis, axis
-from leakcheck.render._curve import Curve, Point, by_seconds
+from leakcheck.render._curve import Curve, by_seconds
+from leakcheck.render._visible import visible
 from leakcheck.render.html import LARGEST, template
 
 PLUGIN = False
@@ -32,8 +33,8 @@ class _Detail:
 
 
 _DETAILS = (
-    _Detail(points=320, text=600, items=200),
-    _Detail(points=120, text=400, items=120),
+    _Detail(points=100, text=600, items=200),
+    _Detail(points=60, text=400, items=120),
     _Detail(points=40, text=200, items=60),
     _Detail(points=12, text=80, items=24),
 )
@@ -97,10 +98,11 @@ def _fitting(name: str, moment: Moment, looks: tuple[Round, ...], given: Asked) 
 def _drawn(name: str, moment: Moment, looks: tuple[Round, ...], given: Asked, detail: _Detail) -> bytes:
     audit = moment.audit
     rounds = (*audit.rounds, *looks)
+    drawn = (*_thinned(audit.rounds, detail.points), *looks[-detail.points :])
     on = axis(given, moment, rounds[0].at_seconds if rounds else 0.0)
     order = (Verdict.LEAK, Verdict.UNDECIDED, Verdict.CLEAN)
     carded = [finding for verdict in order for finding in _summary.of_verdict(audit, verdict)] or _unjudged(audit)
-    cards = [_card(one, rounds, len(looks), on, detail) for one in carded[: detail.items]]
+    cards = [_card(one, rounds, on, _drawing(one, drawn, looks, on)) for one in carded[: detail.items]]
     not_judged = _summary.of_verdict(audit, Verdict.NOT_JUDGED)
     return (
         template(name, detail.text)
@@ -141,39 +143,52 @@ def _unjudged(audit: Audit) -> list[Finding]:
     ]
 
 
-def _card(finding: Finding, rounds: tuple[Round, ...], looks: int, on: Axis, detail: _Detail) -> _Card:
-    points = by_seconds(rounds, finding.resource)
+def _thinned(rounds: tuple[Round, ...], most: int) -> tuple[Round, ...]:
+    """About so many, evenly: all charts cost little, and a process that was replaced is still seen."""
+    step = -(-len(rounds) // most)
+    first = (len(rounds) - 1) % step if rounds else 0
+    return tuple(
+        one
+        for index, one in enumerate(rounds)
+        if index % step == first or any(value.broken for value in one.readings.values())
+    )
+
+
+def _card(finding: Finding, rounds: tuple[Round, ...], on: Axis, drawing: Markup | None) -> _Card:
     last = rounds[-1].readings.get(finding.resource) if rounds else None
     return _Card(
         anchor=f"r-{finding.fingerprint}",
         finding=finding,
         now=figures.DASH if last is None else figures.quantity(last.total, finding.unit),
-        grown=_grown(points, finding, on) if points else "",
+        grown=_grown(rounds, finding, on),
         rate=_rate(finding) or _clear_of(finding),
-        drawing=_drawing(points, finding, min(looks, len(points) - 1), on, detail) if points else None,
+        drawing=drawing,
     )
 
 
-def _drawing(points: tuple[Point, ...], finding: Finding, looks: int, on: Axis, detail: _Detail) -> Markup:
-    floors = points[: len(points) - looks]
-    step = -(-len(floors) // detail.points)
-    kept = (*floors[::-1][::step][::-1], *points[len(floors) :][-detail.points :])
-    curve = Curve(points=kept, fits=(), warm_up_end=None, x_unit="seconds", unit=finding.unit)
-    ends = (figures.quantity(one.total, finding.unit) for one in (kept[0], kept[-1]))
-    return chart.strip(
-        curve, on, min(looks, detail.points), f"{finding.title or finding.resource}: {' to '.join(ends)}"
-    )
+def _drawing(finding: Finding, rounds: tuple[Round, ...], looks: tuple[Round, ...], on: Axis) -> Markup | None:
+    points = by_seconds(rounds, finding.resource)
+    if not points:
+        return None
+    curve = Curve(points=points, fits=(), warm_up_end=None, x_unit="seconds", unit=finding.unit)
+    latest = sum(point.x >= looks[0].at_seconds for point in points) if looks else 0
+    ends = " to ".join(figures.quantity(one.total, finding.unit) for one in (points[0], points[-1]))
+    label = visible(f"{finding.title or finding.resource}: {ends}", 300)
+    return chart.strip(curve, on, min(latest, len(points) - 1), label)
 
 
-def _grown(points: tuple[Point, ...], finding: Finding, on: Axis) -> str:
+def _grown(rounds: tuple[Round, ...], finding: Finding, on: Axis) -> str:
     """Growth inside processes that lived on, up to the load's end or now; by the load's own count where that is known.
 
-    From the last point before the load began, for at the first one after it there is growth already.
+    From the last round before the load began, for at the first one after it there is growth already.
     """
-    end = on.marks[1] if len(on.marks) > 1 else on.end
-    first = next((one for one in reversed(points) if one.x <= on.zero), points[0])
-    last = next((one for one in reversed(points) if one.x <= end), first)
-    grown = last.y - first.y
+    end = on.end if on.until is None else on.until
+    known = [one for one in rounds if finding.resource in one.readings]
+    if not known:
+        return ""
+    first = next((one for one in reversed(known) if one.at_seconds <= on.zero), known[0])
+    last = next((one for one in reversed(known) if one.at_seconds <= end), first)
+    grown = last.readings[finding.resource].growth - first.readings[finding.resource].growth
     if not grown:
         return "unchanged"
     amount = figures.quantity(grown, "bytes") if finding.unit == "bytes" else figures.count(grown)
