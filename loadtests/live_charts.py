@@ -124,5 +124,7 @@ class LiveCharts:
             return ""
         run = self._history.runs[-1]
         start, end = self._history.window(time.time())
-        given = {"since": run.began, "until": run.ended, "from": start, "to": end, "operations": run.requests or None}
+        given = {"since": run.began, "until": run.ended, "from": start, "to": end}
+        if run.requests:
+            given |= {"operations": run.requests, "counted": self._history.samples[-1].at}
         return urlencode({name: round(value, 3) for name, value in given.items() if value is not None})

@@ -49,7 +49,7 @@ class Run:
     """Unix seconds, as is its end."""
     ended: float | None = None
     requests: int = 0
-    """Finished in it."""
+    """Finished in it, at the last sample."""
 
 
 class History:

@@ -21,6 +21,12 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 import websocket
 
+from leakcheck.model.audit import Audit
+from leakcheck.model.moment import Moment
+from leakcheck.model.wire import from_wire
+from leakcheck.render._axis import Asked
+from leakcheck.render.watch_charts import fragment
+
 AUDIT = Path(__file__).parents[1] / "reports/2026-11-22-line/current/audit.json"
 START = "start: leakcheck watch PID --serve 127.0.0.1:"
 
@@ -401,7 +407,7 @@ def test_live_charts_are_there_before_during_and_after_a_run_with_workers(locust
     assert asked["from"] <= asked["since"] <= asked["to"] <= time.time()
     assert asked["operations"] > 0
     assert "until" not in asked
-    assert ui.ask("/stop", method="POST")[0] in {200, 405}
+    assert ui.ask("/stop", method="POST")[0] == 200
     until(lambda: "The load has ended after" in ui.charts() and "<b>0</b> <span class=soft>users" in ui.charts())
     until(lambda: ui.charts() and "until" in fake.queries[-1])
     fake.charts = CHARTS + b"<script></script>"
@@ -567,10 +573,14 @@ def start_from_the_form(page, ui, host, resources_url=None):
 
 
 @pytest.mark.browser
-def test_a_leak_is_started_watched_and_judged_from_locusts_own_page(page, locust_ui, programs, tmp_path):
+@pytest.mark.parametrize(("most", "scheme", "word"), [(800, "light", "Leak"), (0, "dark", "Clean")])
+def test_a_run_is_started_watched_and_judged_in_locusts_own_pages(
+    page, locust_ui, programs, tmp_path, most, scheme, word
+):
     port, serving = free_port(), free_port()
-    target = running(sys.executable, programs / "http_keeper.py", port, log=tmp_path / "target.log", cwd=tmp_path)
-    with target as server:
+    program = (sys.executable, programs / "http_keeper.py", port, most)
+    page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    with running(*program, log=tmp_path / "target.log", cwd=tmp_path) as server:
         until(lambda: listens(port))
         command = ("leakcheck", "watch", server.pid, "--every", "0.5s", "--serve", f"127.0.0.1:{serving}")
         with running(*command, log=tmp_path / "watch.log", cwd=tmp_path) as watch:
@@ -579,13 +589,44 @@ def test_a_leak_is_started_watched_and_judged_from_locusts_own_page(page, locust
             ui = locust_ui("--resources-url", f"http://127.0.0.1:{serving}")
             start_from_the_form(page, ui, f"http://127.0.0.1:{port}")
             files = until(lambda: cells_of(page, "open files"), 60)
-            until(lambda: cells_of(page, "open files")[1] != files[1], 60)
-            judged = until(lambda: found if (found := cells_of(page, "open files"))[4] == "LEAK" else None, 120)
-            page.picture(tmp_path / "leak.png")
-            assert judged[2].startswith("+")
-            assert "per hour" in judged[3]
+            if most:
+                until(lambda: cells_of(page, "open files")[1] != files[1], 60)
+            judged = until(lambda: row if (row := cells_of(page, "open files"))[4] == word.upper() else None, 120)
+            page.picture(tmp_path / "tab.png")
             assert page.cells()[0] == ["Resource", "Now", "Since start", "Rate", "Verdict", "Forecast"]
-            assert page.cells()[1][4] == "LEAK"
+            assert page.cells()[1][5] == f"live charts: {ui.url}/resources"
+            if most:
+                assert judged[2].startswith("+")
+                assert "per hour" in judged[3]
+            see_the_charts(page, ui, word, tmp_path)
+
+
+def see_the_charts(page, ui, word, tmp_path):
+    """Watch the card of open files move, read its verdict, and see what the reader has opened stay open."""
+    page.ask("Page.navigate", url=f"{ui.url}/resources")
+    card = "[...document.querySelectorAll('article')].find(e => e.querySelector('h3').textContent === 'open files')"
+    until(lambda: page.value(f"!!({card})"))
+    assert page.value(f"({card}).querySelector('.badge').textContent") == word
+    assert page.value("getComputedStyle(document.querySelector('#verdict')).borderTopWidth") == "5px"
+    page.click(f"({card}).querySelector('summary')")
+    page.value(f"window.before = {card}")
+    for what in (
+        f"({card}).querySelector('path.fit, path.look').parentNode",
+        "document.querySelector('#r-load-requests svg')",
+    ):
+        drawn = page.value(f"({what}).innerHTML")
+        until(lambda what=what, drawn=drawn: page.value(f"({what}).innerHTML") != drawn)
+    assert page.value(f"({card}) === window.before && window.before.querySelector('details').open")
+    assert page.value("document.querySelector('#live').textContent.includes('The load runs')")
+    if word == "Leak":
+        assert page.value("document.title").startswith("LEAK")
+        assert re.search(r"\+\d+, \S+ per request since the load began", page.value(f"({card}).textContent"))
+    page.picture(tmp_path / "charts.png")
+    assert ui.ask("/stop", method="POST")[0] == 200
+    until(lambda: page.value("document.querySelector('#live').textContent.includes('The load has ended after')"))
+    ui.process.terminate()
+    until(lambda: page.value("!document.querySelector('#gone').hidden"))
+    assert ui.process.wait(30) == (1 if word == "Leak" else 0)
 
 
 def cells_of(page, resource):
@@ -617,3 +658,21 @@ def test_hostile_text_is_only_text_and_an_address_comes_from_the_form(page, locu
         assert re.search(r", \d+ s old$", cells_of(page, shown)[1])
     finally:
         fake.open()
+    fake.charts = charts_of(fake.document)
+    page.ask("Page.navigate", url=f"{ui.url}/resources")
+    until(lambda: page.value(f"[...document.querySelectorAll('h3')].some(e => e.textContent === {json.dumps(shown)})"))
+    assert page.value("document.querySelector('#verdict b').textContent") == shown
+    assert page.value("window.owned") is None
+    assert page.value("document.querySelectorAll('#live script, #live img').length") == 0
+    page.picture(tmp_path / "hostile_charts.png")
+
+
+def charts_of(document):
+    """What a watch would draw of this audit."""
+    audit = from_wire(Audit, document)
+    at = audit.rounds[-1].at_seconds
+    moment = Moment(
+        audit=audit, floor=None, look=None, first={}, elapsed_seconds=at, unix_seconds=time.time(), judged_seconds=at,
+        cpu_share=0.0, resident_bytes=0,
+    )  # fmt: skip
+    return fragment(moment, (), Asked()).replace(b"%", b"%%") + b"<p>drawn %d times</p>"

@@ -140,6 +140,8 @@ def test_on_the_loads_clock_growth_is_told_since_its_start_up_to_its_end_and_per
     body = fragment(moment(audit, 64.0), looks, given)
     assert "+30, 0.50 per request since the load began" in cards(body)[0]
     assert b"<path class=mark d=" in body
+    counted = asked(f"since={BEGAN + 20}&from={BEGAN + 10}&to={BEGAN + 64}&operations=21&counted={BEGAN + 62.5}")
+    assert "+44, 2 per request since the load began" in cards(fragment(moment(audit, 64.0), looks, counted))[0]
     on = axis(given, moment(audit, 64.0), 0.0)
     assert (on.start, on.end, on.zero, on.marks) == (10.0, 64.0, 20.0, (20.0, 50.0))
     assert on.until == 50.0
@@ -178,15 +180,15 @@ def test_looks_are_few_however_many_there_were_and_begin_anew_with_new_verdicts(
 
 def test_the_fragment_and_its_page_are_bounded_however_much_there_is():
     def many(at):
-        return {f"metric.{'<' * 300}{number}": number + at * (number % 2) for number in range(300)}
+        return {f"metric.{'<' * 300}{number}": number + at * (number % 2) for number in range(150)}
 
     audit = seen(6, many)
-    wide = replace(audit, rounds=audit.rounds * 40)
-    looks = (look(audit, 240.0, many),) * MOST_LOOKS
+    wide = replace(audit, rounds=audit.rounds * 20)
+    looks = (look(audit, 120.0, many),) * MOST_LOOKS
     for draw in (fragment, page):
-        body = draw(moment(wide, 240.0, many), looks, Asked())
+        body = draw(moment(wide, 120.0, many), looks, Asked())
         assert len(body) <= LARGEST < watch_fragment.LARGEST
-    assert "more resources: too many for one page" in tame(fragment(moment(wide, 240.0, many), looks, Asked())).html
+    assert "more resources: too many for one page" in tame(fragment(moment(wide, 120.0, many), looks, Asked())).html
 
 
 def test_hostile_words_are_words_and_the_page_of_charts_lets_them_through():
@@ -209,7 +211,7 @@ def test_hostile_words_are_words_and_the_page_of_charts_lets_them_through():
         ("since=1e11", "since must be a time"),
         ("operations=inf", "operations must be a number of operations"),
         ("since=1&since=2", "each at most once"),
-        ("x=1", "there is since, until, from, to, operations"),
+        ("x=1", "there is since, until, from, to, operations, counted"),
         ("until=1", "the second needs the first"),
         ("from=2&to=1", "may not lie before it"),
         ("since", "bad query field"),

@@ -31,6 +31,8 @@ class Asked:
     """Its right end."""
     operations: float | None = None
     """Done since it began, by who makes it."""
+    counted: float | None = None
+    """When these were counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +48,22 @@ class Axis:
     marks: tuple[float, ...]
     """Of these, what is to be drawn."""
     operations: float | None
+    counted: float
+    """When these were counted: the axis' end, unless it was said."""
 
 
-_NAMES = {"since": "since", "until": "until", "from": "start", "to": "end", "operations": "operations"}
+_NAMES = {
+    "since": "since",
+    "until": "until",
+    "from": "start",
+    "to": "end",
+    "operations": "operations",
+    "counted": "counted",
+}
 
 
 def asked(query: str) -> Asked:
-    """Read `since=…&until=…&from=…&to=…&operations=…`, each at most once, decimal; other names are refused.
+    """Read `since=…&until=…&from=…&to=…&operations=…&counted=…`, each at most once, decimal; other names are refused.
 
     A ValueError says which value is wrong and what it must be. Does not see: whether a load ran at all.
     """
@@ -62,7 +73,11 @@ def asked(query: str) -> Asked:
             raise ValueError(f"there is {', '.join(_NAMES)}, each at most once")
         found[_NAMES[name]] = _number(name, text)
     given = Asked(**found)
-    for earlier, later, words in ((given.since, given.until, "since, until"), (given.start, given.end, "from, to")):
+    for earlier, later, words in (
+        (given.since, given.until, "since, until"),
+        (given.start, given.end, "from, to"),
+        (given.since, given.counted, "since, counted"),
+    ):
         if later is not None and (earlier is None or earlier > later):
             raise ValueError(f"{words}: the second needs the first, and may not lie before it")
     return given
@@ -86,6 +101,7 @@ def axis(given: Asked, moment: Moment, first_seconds: float) -> Axis:
         until=ended,
         marks=tuple(one for one in (began, ended) if one is not None and start <= one <= end),
         operations=given.operations,
+        counted=end if given.counted is None else given.counted + offset,
     )
 
 

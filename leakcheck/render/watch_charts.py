@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -182,21 +183,30 @@ def _grown(rounds: tuple[Round, ...], finding: Finding, on: Axis) -> str:
 
     From the last round before the load began, for at the first one after it there is growth already.
     """
-    end = on.end if on.until is None else on.until
-    known = [one for one in rounds if finding.resource in one.readings]
+    known = [
+        (one.at_seconds, one.readings[finding.resource].growth) for one in rounds if finding.resource in one.readings
+    ]
     if not known:
         return ""
-    first = next((one for one in reversed(known) if one.at_seconds <= on.zero), known[0])
-    last = next((one for one in reversed(known) if one.at_seconds <= end), first)
-    grown = last.readings[finding.resource].growth - first.readings[finding.resource].growth
+    end = on.end if on.until is None else on.until
+    first = next((growth for at, growth in reversed(known) if at <= on.zero), known[0][1])
+    grown = next((growth for at, growth in reversed(known) if at <= end), first) - first
     if not grown:
         return "unchanged"
     amount = figures.quantity(grown, "bytes") if finding.unit == "bytes" else figures.count(grown)
     told = f"{'+' if grown > 0 else ''}{amount}"
     if not on.operations:
         return told
-    each = float(f"{grown / on.operations:.2g}")
+    each = float(f"{(_growth_at(known, min(on.counted, end)) - first) / on.operations:.2g}")
     return f"{told}, {figures.quantity(each, 'bytes') if finding.unit == 'bytes' else figures.count(each)} per request"
+
+
+def _growth_at(known: list[tuple[float, float]], at: float) -> float:
+    """Between two looks, in proportion: operations are counted at another instant."""
+    for (before, was), (after, now) in pairwise(known):
+        if before <= at <= after and before < after:
+            return was + (now - was) * (at - before) / (after - before)
+    return known[0][1] if at < known[0][0] else known[-1][1]
 
 
 def _rate(finding: Finding) -> str:
