@@ -48,7 +48,10 @@ def panels(history: History, now: float, least_seconds: float) -> str:
 
 
 def length(seconds: float) -> str:
-    """`0`, `30 s`, `5 min`, `−10 s`: a time in the largest unit that gives a whole number."""
+    """`0`, `30 s`, `5 min`, `−10 s`: a time in seconds, told in the largest unit that gives a whole number.
+
+    Does not see: fractions of a second.
+    """
     if seconds == 0:
         return "0"
     size, name = next((size, name) for size, name in _UNITS if seconds % size == 0 or size == 1)

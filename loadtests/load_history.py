@@ -103,7 +103,10 @@ class History:
         return max(first, began - lead) if first < began else began, max(now, began + 1)
 
     def points(self, start: float, end: float, least_seconds: float) -> Iterator[Point]:
-        """Give the load in this time, each rate over at least so many seconds: workers report only now and then."""
+        """Give the load between two Unix times, each rate over at least so many seconds: workers report now and then.
+
+        Does not see: peaks shorter than that.
+        """
         behind = 0
         for index, one in enumerate(self.samples):
             while behind + 1 < index and one.at - self.samples[behind + 1].at >= least_seconds:

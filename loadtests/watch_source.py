@@ -6,6 +6,7 @@ import argparse
 import http.client
 import ipaddress
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import gevent
 from locust.env import Environment
 
-from loadtests.watched import Row, Watched, visible, watched
+from loadtests.watched import DASH, Row, Watched, quantity, visible, watched
 
 EVERY = 2.0
 """Seconds between two readings, as often as Locust's page asks."""
@@ -39,6 +40,7 @@ class Source:
     """
 
     def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._options = environment.parsed_options
         self._from = ""
         """The address that was read last."""
@@ -47,6 +49,12 @@ class Source:
         """When it was first seen, by the monotonic clock, and as people say it."""
         self._clock = ""
         self._problem = "not read yet"
+        self._before: Mapping[str, tuple[float, str]] = {}
+        """Growth up to when the run began, or its counts were reset."""
+        self._requests = 0
+        """Of the run, when the last document was read."""
+        for event in (environment.events.test_start, environment.events.reset_stats):
+            event.add_listener(self._begin)
 
     @property
     def url(self) -> str:
@@ -74,7 +82,7 @@ class Source:
         """Read once; what goes wrong becomes a sentence for the table."""
         url = self.url
         if url != self._from:
-            self._from, self._seen = url, None
+            self._from, self._seen, self._before = url, None, {}
         try:
             seen = _read(url)
         except NotReadError as error:
@@ -83,6 +91,7 @@ class Source:
         if self._seen is None or seen.looked_at != self._seen.looked_at:
             self._at, self._clock = time.monotonic(), f"{datetime.now().astimezone():%H:%M:%S}"
         self._seen, self._problem = seen, ""
+        self._requests = int(self._environment.stats.total.num_requests)
 
     def rows(self) -> tuple[Row, ...]:
         """The state of the source, then one row per resource; old values are marked as such, whatever the reason."""
@@ -94,11 +103,25 @@ class Source:
         )
         age = time.monotonic() - self._at
         if not self._problem and age < OLD:
-            return (state, *seen.rows)
+            return (state, *self._told(seen))
         old = f"{age:,.0f} s old"
         return tuple(
-            replace(row, now=f"{row.now}, {old}", verdict=f"{row.verdict}, {old}") for row in (state, *seen.rows)
+            replace(row, now=f"{row.now}, {old}", verdict=f"{row.verdict}, {old}") for row in (state, *self._told(seen))
         )
+
+    def _begin(self, **_: object) -> None:
+        self._before = self._seen.growths if self._seen else {}
+        self._requests = 0
+
+    def _told(self, seen: Watched) -> Iterator[Row]:
+        """Give the rows, with the growth per request of this run beside each rate, which is one of time."""
+        for row in seen.rows:
+            was, now = self._before.get(row.resource), seen.growths.get(row.resource)
+            if row.rate == DASH or was is None or now is None or not self._requests:
+                yield row
+                continue
+            each = quantity(float(f"{(now[0] - was[0]) / self._requests:.2g}"), now[1], sign="+")
+            yield replace(row, rate=f"{row.rate}, {each} per request")
 
     def table(self) -> list[dict[str, str]]:
         """The rows as Locust's page takes them: sorted by `name`, which is no column."""

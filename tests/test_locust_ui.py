@@ -396,6 +396,7 @@ def test_live_charts_are_there_before_during_and_after_a_run_with_workers(locust
     assert f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'" in policy
     assert "unsafe-inline" not in policy.replace("style-src-attr 'unsafe-inline'", "")
     assert nonce not in ui.ask("/resources")[2].decode()
+    assert "<noscript><meta http-equiv=refresh content=2></noscript>" in page
     assert "No run yet" in page
     assert ".live{color:red}" in page
     assert '<article class="live leak" id=r-1><h3>open sockets</h3>' in page
@@ -597,7 +598,7 @@ def test_a_run_is_started_watched_and_judged_in_locusts_own_pages(
             assert page.cells()[1][5] == f"live charts: {ui.url}/resources"
             if most:
                 assert judged[2].startswith("+")
-                assert "per hour" in judged[3]
+                assert re.fullmatch(r"\+\S+ files per hour, \+\S+ files per request", judged[3])
             see_the_charts(page, ui, word, tmp_path)
 
 

@@ -1,20 +1,23 @@
 """What a watch draws for the page of live charts, and what that page lets through."""
 
+import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from leakcheck.model.audit import Round, Value
+from leakcheck.model.audit import Audit, Round, Value
 from leakcheck.model.event import Ended, Floor, Phase, Planned, Ready, TargetInfo
 from leakcheck.model.finding import Verdict
 from leakcheck.model.moment import Moment
 from leakcheck.model.plan import AuditPlan, DriverKind
 from leakcheck.model.reading import Process, ProcessReadings, Resource, Snapshot, Statistic
+from leakcheck.model.wire import from_wire
 from leakcheck.render._axis import Asked, asked, axis, ticks
 from leakcheck.render.html import LARGEST
 from leakcheck.render.watch_charts import MOST_LOOKS, Recent, fragment, page
@@ -24,6 +27,7 @@ from loadtests.watch_fragment import tame
 
 BEGAN = 1_795_000_000.0
 ROOT = Process(pid=7, started=7, role="server", command="server")
+AUDITS = sorted(Path(__file__).parents[1].glob("reports/*/*/audit.json"))
 HOSTILE = "</style></h3><script>owned=1</script><img src=x onerror=owned=1> \" ' ` {{7*7}} \x1b[31m \u202eabc \ud800"
 
 
@@ -189,6 +193,14 @@ def test_the_fragment_and_its_page_are_bounded_however_much_there_is():
         body = draw(moment(wide, 120.0, many), looks, Asked())
         assert len(body) <= LARGEST < watch_fragment.LARGEST
     assert "more resources: too many for one page" in tame(fragment(moment(wide, 120.0, many), looks, Asked())).html
+
+
+@pytest.mark.parametrize("path", AUDITS, ids=lambda path: path.parent.name)
+def test_every_committed_audit_is_drawn_and_let_through(path):
+    audit = from_wire(Audit, json.loads(path.read_text()))
+    at = audit.rounds[-1].at_seconds
+    judged = [one for one in audit.findings if one.verdict is not Verdict.NOT_JUDGED]
+    assert len(cards(fragment(moment(audit, at), audit.rounds[-3:], Asked()))) == len(judged)
 
 
 def test_hostile_words_are_words_and_the_page_of_charts_lets_them_through():

@@ -106,7 +106,10 @@ def axis(given: Asked, moment: Moment, first_seconds: float) -> Axis:
 
 
 def ticks(one: Axis, about: int = 4) -> tuple[tuple[float, str], ...]:
-    """Places on the axis, in its seconds, and what stands there: `30 s`, `5 min`, at most about so many."""
+    """Places on the axis, in its seconds, and what stands there: `30 s`, `5 min`, at most about so many.
+
+    Does not see: how wide the drawing is.
+    """
     span = one.end - one.start
     step = next((step for step in _STEPS if step * about >= span), float(_STEPS[-1]))
     while step * about < span:

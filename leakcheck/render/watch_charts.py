@@ -83,7 +83,7 @@ def fragment(moment: Moment, looks: tuple[Round, ...], given: Asked) -> bytes:
 
 
 def page(moment: Moment, looks: tuple[Round, ...], given: Asked) -> bytes:
-    """Give the same as a page of its own that asks for itself again."""
+    """Give the same as a page of its own that asks for itself again. Does not see: what the fragment does not."""
     return _fitting("watch_page.html.jinja", moment, looks, given)
 
 
