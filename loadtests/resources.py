@@ -66,6 +66,8 @@ def _begin(environment: Environment, **_: object) -> None:
         add_pages(web_ui, web_ui.app, source, charts, prefix)
         gevent.spawn(source.follow)
         gevent.spawn(charts.sample)
+        scheme, host = "https" if web_ui.tls_cert else "http", web_ui.host or "127.0.0.1"
+        logger.info("Resources: live charts at %s://%s:%s%s/resources", scheme, host, web_ui.port, prefix)
 
 
 @events.quitting.add_listener

@@ -301,3 +301,19 @@ def test_a_fragment_of_the_narrow_form_is_let_through_as_it_is():
 def test_checking_a_fragment_needs_no_locust():
     code = "import sys, loadtests.watch_fragment, loadtests.load_charts; sys.exit('locust' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_line_that_began_before_the_axis_comes_in_at_its_edge_and_stays_inside():
+    audit = seen(60, two)
+    looks = tuple(look(audit, 60.0 + one) for one in range(5))
+    for start, end in ((20.5, 64), (30, 61.5), (62.5, 80), (0, 5)):
+        body = fragment(moment(audit, 64.0), looks, Asked(start=BEGAN + start, end=BEGAN + end)).decode()
+        lines = re.findall(r'<path class=(?:fit|look) d="M([^"]*)"', body)
+        assert lines
+        places = [[int(one) for one in place.split()] for line in lines for place in re.split("[LM]", line)]
+        assert all(0 <= x <= 1000 and 0 <= y <= 300 for x, y in places)
+    empty = fragment(moment(audit, 64.0), looks, Asked(start=BEGAN + 70, end=BEGAN + 90)).decode()
+    assert "<path class=fit" not in empty
+    assert 'class="dot main"' not in empty
+    body = fragment(moment(audit, 64.0), looks, Asked(start=BEGAN + 20.5, end=BEGAN + 64)).decode()
+    assert re.search(r'<path class=fit d="M0 \d+L', body)

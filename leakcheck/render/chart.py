@@ -86,11 +86,10 @@ def sparkline(curve: Curve, label: str, most_points: int) -> Markup:
 def strip(curve: Curve, axis: Axis, looks: int, label: str) -> Markup:
     """Draw what a watch saw of one resource in the time of `axis`; its last `looks` points are not judged yet.
 
-    Does not see: points outside that time, but for the nearest before it, from which the line comes in.
+    Does not see: points outside that time; the line comes in from the last one before it.
     """
-    inside = [index for index, point in enumerate(curve.points) if point.x >= axis.start]
-    points = curve.points[max(0, inside[0] - 1) :] if inside else curve.points[-1:]
-    scale = replace(_scale(curve, points, _WIDTH, _HEIGHT), x0=axis.start, x1=axis.end)
+    points, looks = _within(curve.points, looks, axis)
+    scale = replace(_scale(curve, points or curve.points[-1:], _WIDTH, _HEIGHT), x0=axis.start, x1=axis.end)
     few, more = (figures.ticks(scale.y0, scale.y1, curve.unit, about) for about in (3, 6))
     y_ticks = few if len(few) > 1 else more
     floors, latest = points[: len(points) - looks], points[-looks - 1 :] if looks else ()
@@ -107,6 +106,21 @@ def strip(curve: Curve, axis: Axis, looks: int, label: str) -> Markup:
         _svg(label, _WIDTH, _HEIGHT, "".join(layers)),
         Markup("".join(labels)),  # noqa: S704 - made of numbers only
     )
+
+
+def _within(points: tuple[Point, ...], looks: int, axis: Axis) -> tuple[tuple[Point, ...], int]:
+    """The points in the axis' time, the first one on its edge where the line crosses it, and how many are looks."""
+    inside = [index for index, point in enumerate(points) if axis.start <= point.x <= axis.end]
+    if not inside:
+        return (), 0
+    kept = points[inside[0] : inside[-1] + 1]
+    looks = max(0, min(looks - (len(points) - 1 - inside[-1]), len(kept)))
+    if inside[0] == 0:
+        return kept, min(looks, len(kept) - 1)
+    before, after = points[inside[0] - 1], kept[0]
+    share = (axis.start - before.x) / (after.x - before.x)
+    y, total = (was + (now - was) * share for was, now in ((before.y, after.y), (before.total, after.total)))
+    return (replace(before, x=axis.start, y=y, total=total, broken=False), *kept), looks
 
 
 def _marks(axis: Axis, scale: _Scale) -> Iterable[str]:
