@@ -46,7 +46,7 @@ class Watched:
     looked_at: float
     """Seconds of the watch's clock at its last look; what does not change any more is old."""
     growths: Mapping[str, tuple[float, str]]
-    """By what a row calls its resource: how much it has grown since the watch began, and the unit."""
+    """By what a row calls its resource, also before it has one: its growth since the watch began, and the unit."""
     rows: tuple[Row, ...]
     """What asks for the reader first."""
 
@@ -100,7 +100,7 @@ def _watched(audit: Mapping[str, Any]) -> Watched:
         looked_at=float(last["at_seconds"]),
         growths={
             visible(one["title"]): (float(value["growth"]), visible(one["unit"]))
-            for one in findings[:MOST_ROWS]
+            for one in audit["resources"]
             if (value := values.get(one["title"])) is not None
         },
         rows=tuple(rows),
