@@ -181,7 +181,7 @@ def watch_over(setup: WatchSetup, secrets: Secrets, journal: store.Journal, inte
         console = open_console(stderr=True)
         serving = stack.enter_context(Serving(*setup.address)) if setup.address else None
         if serving is not None:
-            console.print(f"serving {serving.url} (audit.json, metrics)", soft_wrap=True, highlight=False)
+            console.print(f"serving {serving.url} (audit.json, metrics, charts)", soft_wrap=True, highlight=False)
         view = stack.enter_context(WatchView(console))
 
         def write(event: Event) -> None:

@@ -195,7 +195,7 @@ class _Watch:
 
     def _tell(self, look: Floor) -> None:
         """Judge if it is time, and tell what is known now."""
-        elapsed, cpu = self._looker.elapsed(), time.thread_time()
+        elapsed, unix, cpu = self._looker.elapsed(), time.time(), time.thread_time()
         is_due = self._rolling.is_due(elapsed)
         if is_due:
             self._rolling.judge(elapsed, self._ended("finished"))
@@ -207,6 +207,7 @@ class _Watch:
                 look=look,
                 first=self._first,
                 elapsed_seconds=elapsed,
+                unix_seconds=unix,
                 judged_seconds=judged_at,
                 cpu_share=(time.process_time() - self._cpu_at_start) / max(elapsed, 1.0),
                 resident_bytes=_resident_bytes(),

@@ -7,7 +7,7 @@ cancellations and abandoned sessions, in every era that the server speaks. Tools
 themselves read-only and closed-world, or when they are named. The web UI listens on 127.0.0.1 unless `--web-host` says
 otherwise: any page in a browser may read it and start a run.
 
-Does not see: leaks. The tab "Resources" shows what `leakcheck watch` sees.
+Does not see: leaks. The tab "Resources" and the page /resources show what `leakcheck watch` sees.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ class Watched:
     verdict: str
     looked_at: float
     """Seconds of the watch's clock at its last look; what does not change any more is old."""
+    growths: Mapping[str, tuple[float, str]]
+    """By what a row calls its resource, also before it has one: its growth since the watch began, and the unit."""
     rows: tuple[Row, ...]
     """What asks for the reader first."""
 
@@ -71,7 +73,7 @@ def visible(text: object) -> str:
 def quantity(value: float, unit: str, sign: str = "") -> str:
     """`12,400 sockets`, `+4.21 MiB`: whole numbers whole, others with three digits; `sign` "+" shows it always."""
     size, name = _scaled(float(value)) if unit == "bytes" else (round(float(value), 6), unit)
-    places = 0 if size.is_integer() or abs(size) >= 100 else 1 if abs(size) >= 10 else 2
+    places = 0 if size.is_integer() or abs(size) >= 100 else 1 if abs(size) >= 10 else 2 if abs(size) >= 0.1 else 4
     return f"{size:{sign if size else ''},.{places}f} {name}"
 
 
@@ -96,6 +98,11 @@ def _watched(audit: Mapping[str, Any]) -> Watched:
         target=visible(audit["target"]["name"]) if audit["target"] else "a target that has not answered",
         verdict=_label(audit["verdict"]),
         looked_at=float(last["at_seconds"]),
+        growths={
+            visible(one["title"]): (float(value["growth"]), visible(one["unit"]))
+            for one in audit["resources"]
+            if (value := values.get(one["title"])) is not None
+        },
         rows=tuple(rows),
     )
 

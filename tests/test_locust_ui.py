@@ -1,4 +1,4 @@
-"""The tab Resources in Locust's own web UI: over HTTP, and in a real browser."""
+"""The tab Resources in Locust's own web UI and its live charts: over HTTP, and in a real browser."""
 
 import base64
 import contextlib
@@ -16,9 +16,16 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
 import websocket
+
+from leakcheck.model.audit import Audit
+from leakcheck.model.moment import Moment
+from leakcheck.model.wire import from_wire
+from leakcheck.render._axis import Asked
+from leakcheck.render.watch_charts import fragment
 
 AUDIT = Path(__file__).parents[1] / "reports/2026-11-22-line/current/audit.json"
 START = "start: leakcheck watch PID --serve 127.0.0.1:"
@@ -84,11 +91,17 @@ def document():
     return json.loads(AUDIT.read_text())
 
 
+CHARTS = b"""<style>.live{color:red}</style>
+<article class="live leak" id=r-1><h3>open sockets</h3><p class=now>drawn %d times</p><svg><path d="M0 0L1 1"/></svg>
+<details id="r-1-why"><summary>Why</summary><p>it grows</p></details></article>"""
+"""As a watch draws them."""
+
+
 class StandIn(BaseHTTPRequestHandler):
     """Serves what its server's `reply` gives: a status and a body, or None for silence; counts what is asked."""
 
     def do_GET(self):
-        self.server.asked += 1
+        self.server.asked += self.path == "/audit.json"
         status, body = self.server.reply(self)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -105,10 +118,15 @@ class FakeWatch:
 
     def __init__(self, document):
         self.document, self.port = document, free_port()
+        self.charts, self.queries = CHARTS, []
         self.released = threading.Event()
         self.server = self.thread = None
 
-    def grow(self, _):
+    def grow(self, handler):
+        path, _, query = handler.path.partition("?")
+        if path == "/charts/fragment":
+            self.queries.append(dict(parse_qsl(query)))
+            return 200, self.charts % len(self.queries)
         latest = self.document["rounds"][-1]
         latest["at_seconds"] += 1
         latest["readings"]["fds.socket"]["total"] += 1
@@ -156,6 +174,14 @@ class LocustUi:
     def first(self):
         return self.rows()[0]["resource"]
 
+    def charts(self):
+        return json.loads(self.ask("/resources/charts")[2])["html"]
+
+    def swarm(self, host, **others):
+        form = urlencode({"user_count": 2, "spawn_rate": 2, "host": host, **others})
+        answer = self.ask("/swarm", {"Content-Type": "application/x-www-form-urlencoded"}, "POST", form)
+        assert json.loads(answer[2])["success"]
+
     def table(self):
         stats = json.loads(self.ask("/stats/requests")[2]).get("extended_stats", [])
         return [row for one in stats if one["key"] == "resources" for row in one["data"]]
@@ -183,15 +209,21 @@ def locust_ui(tmp_path, programs):
 def headless(tmp_path, programs):
     """Run Locust without its web UI, and end it as a CI job would, once `enough`; its exit code and what it said."""
 
-    def run(*options, enough=lambda: True):
-        log = tmp_path / "headless.log"
+    log = tmp_path / "headless.log"
+
+    def run(*options, enough):
         command = (sys.executable, "-m", "locust", "-f", programs / "locustfile_resources.py", "--headless", "-u", 2)
         with running(*command, *options, log=log, cwd=tmp_path) as process:
             until(lambda: process.poll() is not None or enough(), 60)
             process.terminate()
             return process.wait(60), log.read_text()
 
+    run.log = log
     return run
+
+
+def log_of(headless):
+    return headless.log.read_text()
 
 
 def two_workers():
@@ -223,9 +255,11 @@ def test_locusts_page_and_the_route_get_the_same_rows_and_they_move(locust_ui, f
     assert "./resources.json" in page
 
 
-def test_a_foreign_page_gets_no_rows_from_us(locust_ui, fake):
+def test_a_foreign_page_gets_nothing_from_us(locust_ui, fake):
     ui = locust_ui("--resources-url", address(fake))
     until(lambda: len(ui.rows()) > 1)
+    assert "open sockets" in ui.charts()
+    ours = ("/resources.json", "/resources/charts", "/resources")
     for headers in (
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
@@ -233,16 +267,19 @@ def test_a_foreign_page_gets_no_rows_from_us(locust_ui, fake):
         {"Host": f"evil.example:{ui.port}"},
         {"Host": ""},
     ):
-        status, got, body = ui.ask("/resources.json", headers)
-        assert (status, got["Access-Control-Allow-Origin"]) == (403, None), headers
-        assert b"sockets" not in body
+        for path in ours:
+            status, got, body = ui.ask(path, headers)
+            assert (status, got["Access-Control-Allow-Origin"]) == (403, None), headers
+            assert b"sockets" not in body
         assert b"sockets" not in ui.ask("/stats/requests", headers)[2], headers
     for headers in ({"Origin": ui.url}, {"Host": f"localhost:{ui.port}"}, {"Host": f"[::1]:{ui.port}"}):
-        status, got, body = ui.ask("/resources.json", headers)
-        assert (status, got["Access-Control-Allow-Origin"], got["Cache-Control"]) == (200, None, "no-store")
-        assert b"sockets" in body
-    preflight = ui.ask("/resources.json", {"Origin": "http://evil.example"}, method="OPTIONS")[1]
-    assert preflight["Access-Control-Allow-Origin"] is None
+        for path in ours:
+            status, got, body = ui.ask(path, headers)
+            assert (status, got["Access-Control-Allow-Origin"], got["Cache-Control"]) == (200, None, "no-store")
+            assert b"sockets" in body
+    for path in ours:
+        preflight = ui.ask(path, {"Origin": "http://evil.example"}, method="OPTIONS")[1]
+        assert preflight["Access-Control-Allow-Origin"] is None
 
 
 def test_it_listens_on_127_0_0_1_unless_told_otherwise(locust_ui):
@@ -256,7 +293,7 @@ def test_it_listens_on_127_0_0_1_unless_told_otherwise(locust_ui):
 def test_rows_stand_behind_the_login(locust_ui, fake):
     ui = locust_ui("--resources-url", address(fake), "--web-login", ready="/login")
     until(lambda: fake.server.asked > 1)
-    for path in ("/resources.json", "/stats/requests"):
+    for path in ("/resources.json", "/resources/charts", "/resources", "/stats/requests"):
         status, headers, body = ui.ask(path)
         assert (status, "/login" in headers["Location"]) == (302, True)
         assert b"sockets" not in body
@@ -265,7 +302,9 @@ def test_rows_stand_behind_the_login(locust_ui, fake):
 def test_a_base_path_is_kept(locust_ui, fake):
     ui = locust_ui("--resources-url", address(fake), "--web-base-path", "/load", ready="/load/")
     until(lambda: b"open sockets" in ui.ask("/load/resources.json")[2])
-    assert b"open sockets" in ui.ask("/load/stats/requests")[2]
+    for path in ("stats/requests", "resources/charts", "resources"):
+        assert b"open sockets" in ui.ask(f"/load/{path}")[2]
+    assert f"live charts: {ui.url}/load/resources" in ui.ask("/load/stats/requests")[2].decode()
     assert ui.ask("/resources.json")[0] == 404
 
 
@@ -318,11 +357,10 @@ def test_whatever_answers_there_becomes_one_sentence(locust_ui, fake, document):
 def test_an_address_may_come_from_the_form_and_only_be_this_machines(locust_ui, fake):
     ui = locust_ui()
     until(lambda: f"no address yet; {START}PORT" in ui.first())
+    assert f"no address yet; {START}PORT" in ui.charts()
 
     def fill(url):
-        form = f"user_count=1&spawn_rate=1&host=http://127.0.0.1:{fake.port}&resources_url={url}"
-        answer = ui.ask("/swarm", {"Content-Type": "application/x-www-form-urlencoded"}, "POST", form)
-        assert json.loads(answer[2])["success"]
+        ui.swarm(address(fake), resources_url=url)
 
     fill(address(fake))
     until(lambda: ui.first().startswith("all of mimo-server"))
@@ -350,22 +388,98 @@ def test_only_the_master_reads(locust_ui, fake):
     assert fake.server.asked - before <= (time.monotonic() - begun) / 2 + 1
 
 
-def test_without_a_web_ui_the_verdicts_are_logged_once_and_the_exit_code_is_locusts(headless, fake):
-    def run(*options):
-        before = fake.server.asked
-        return headless("--host", address(fake), *options, enough=lambda: fake.server.asked > before + 5)
+def test_live_charts_are_there_before_during_and_after_a_run_with_workers(locust_ui, fake):
+    ui = locust_ui("--resources-url", address(fake), *two_workers())
+    until(lambda: json.loads(ui.ask("/stats/requests")[2])["worker_count"] == 2)
+    page, policy = (got := ui.ask("/resources"))[2].decode(), got[1]["Content-Security-Policy"]
+    (nonce,) = set(re.findall(r'nonce="([^"]+)"', page))
+    assert f"script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'" in policy
+    assert "unsafe-inline" not in policy.replace("style-src-attr 'unsafe-inline'", "")
+    assert nonce not in ui.ask("/resources")[2].decode()
+    assert "<noscript><meta http-equiv=refresh content=2></noscript>" in page
+    assert "No run yet" in page
+    assert ".live{color:red}" in page
+    assert '<article class="live leak" id=r-1><h3>open sockets</h3>' in page
+    assert "since" not in fake.queries[-1]
+    ui.swarm(address(fake))
+    until(lambda: "The load runs" in ui.charts() and "<b>2</b> <span class=soft>users" in ui.charts())
+    until(lambda: ui.charts() and "operations" in fake.queries[-1])
+    asked = {name: float(value) for name, value in fake.queries[-1].items()}
+    assert asked["from"] <= asked["since"] <= asked["to"] <= time.time()
+    assert asked["operations"] > 0
+    assert "until" not in asked
+    assert ui.ask("/stop", method="POST")[0] == 200
+    until(lambda: "The load has ended after" in ui.charts() and "<b>0</b> <span class=soft>users" in ui.charts())
+    until(lambda: ui.charts() and "until" in fake.queries[-1])
+    fake.charts = CHARTS + b"<script></script>"
+    until(lambda: "is no fragment of plain elements" in ui.charts())
+    old = ui.charts()
+    assert re.search(r"What stands below is \d+ s old", old)
+    assert "<div class='untrusted old' id=charts>" in old
+    assert "open sockets" in old
+    assert "<script>" not in old
 
-    code, said = run("--resources-url", address(fake), *two_workers())
-    assert code == 0, said
+
+@pytest.mark.parametrize(("verdict", "expected"), [("leak", 1), ("clean", 0)])
+def test_verdicts_are_logged_once_at_the_end_and_a_leak_makes_the_exit_code_1(headless, fake, verdict, expected):
+    fake.document["verdict"] = verdict
+    before = fake.server.asked
+    code, said = headless(
+        "--host", address(fake), "--resources-url", address(fake), *(two_workers() if expected else ()),
+        enough=lambda: "All users spawned" in log_of(headless),
+    )  # fmt: skip
+    assert (code, fake.server.asked) == (expected, before + 1), said
     (once,) = re.findall(r"Resources: .* open sockets .*", said)
     assert re.match(r"Resources: LEAK \| open sockets \| \d+ sockets \| \+289 sockets", once)
+    assert ("Resources: LEAK, so the exit code is 1" in said) is bool(expected)
+
+
+def test_without_an_address_nothing_is_said_and_the_exit_code_is_locusts(headless, fake):
     fake.server.reply = lambda _: (500, b"")
-    code, said = run("--resources-url", address(fake))
-    assert code == 1
-    assert f"{address(fake)} answers 500 to GET /audit.json" in said
-    code, said = run()
-    assert code == 1
+    code, said = headless("--host", address(fake), enough=lambda: "All users spawned" in log_of(headless))
     assert "Resources:" not in said
+    assert code in {0, 1}
+
+
+ENDS = """
+import json, sys, types
+from locust import log
+from locust.env import Environment
+from loadtests import resources
+
+for verdict, fail_on, own, errors, unhandled in json.load(sys.stdin):
+    environment = Environment()
+    options = types.SimpleNamespace(resources_fail_on=fail_on, exit_code_on_error=4)
+    environment.parsed_options, environment.process_exit_code = options, own
+    environment.create_local_runner().stats.errors.update(dict.fromkeys(range(errors)))
+    log.unhandled_greenlet_exception = unhandled
+    source = types.SimpleNamespace(url="x", verdict=verdict, read=lambda: None, rows=lambda: ())
+    resources._sources[environment] = source
+    resources._end(environment)
+    resources._end(environment)
+    print(environment.process_exit_code)
+"""
+
+
+def test_a_leak_fails_what_would_succeed_and_never_hides_another_failure():
+    cases = {
+        ("LEAK", "leak", None, 0, False): 1,
+        ("LEAK", "leak", 0, 0, False): 1,
+        ("LEAK", "undecided", None, 0, False): 1,
+        ("LEAK", "never", None, 0, False): None,
+        ("LEAK", "leak", 7, 0, False): 7,
+        ("LEAK", "leak", None, 1, False): None,
+        ("LEAK", "leak", None, 0, True): None,
+        ("CLEAN", "undecided", None, 0, False): None,
+        ("UNDECIDED", "leak", None, 0, False): None,
+        ("UNDECIDED", "undecided", None, 0, False): 3,
+        ("NOT JUDGED", "undecided", 0, 0, False): 3,
+        ("", "leak", None, 0, False): None,
+        ("", "undecided", None, 0, False): 3,
+    }
+    command, given = [sys.executable, "-c", ENDS], json.dumps(list(cases))
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(code) for code in cases.values()], done.stderr
 
 
 class Page:
@@ -460,10 +574,14 @@ def start_from_the_form(page, ui, host, resources_url=None):
 
 
 @pytest.mark.browser
-def test_a_leak_is_started_watched_and_judged_from_locusts_own_page(page, locust_ui, programs, tmp_path):
+@pytest.mark.parametrize(("most", "scheme", "word"), [(800, "light", "Leak"), (0, "dark", "Clean")])
+def test_a_run_is_started_watched_and_judged_in_locusts_own_pages(
+    page, locust_ui, programs, tmp_path, most, scheme, word
+):
     port, serving = free_port(), free_port()
-    target = running(sys.executable, programs / "http_keeper.py", port, log=tmp_path / "target.log", cwd=tmp_path)
-    with target as server:
+    program = (sys.executable, programs / "http_keeper.py", port, most)
+    page.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    with running(*program, log=tmp_path / "target.log", cwd=tmp_path) as server:
         until(lambda: listens(port))
         command = ("leakcheck", "watch", server.pid, "--every", "0.5s", "--serve", f"127.0.0.1:{serving}")
         with running(*command, log=tmp_path / "watch.log", cwd=tmp_path) as watch:
@@ -472,13 +590,44 @@ def test_a_leak_is_started_watched_and_judged_from_locusts_own_page(page, locust
             ui = locust_ui("--resources-url", f"http://127.0.0.1:{serving}")
             start_from_the_form(page, ui, f"http://127.0.0.1:{port}")
             files = until(lambda: cells_of(page, "open files"), 60)
-            until(lambda: cells_of(page, "open files")[1] != files[1], 60)
-            judged = until(lambda: found if (found := cells_of(page, "open files"))[4] == "LEAK" else None, 120)
-            page.picture(tmp_path / "leak.png")
-            assert judged[2].startswith("+")
-            assert "per hour" in judged[3]
+            if most:
+                until(lambda: cells_of(page, "open files")[1] != files[1], 60)
+            judged = until(lambda: row if (row := cells_of(page, "open files"))[4] == word.upper() else None, 120)
+            page.picture(tmp_path / "tab.png")
             assert page.cells()[0] == ["Resource", "Now", "Since start", "Rate", "Verdict", "Forecast"]
-            assert page.cells()[1][4] == "LEAK"
+            assert page.cells()[1][5] == f"live charts: {ui.url}/resources"
+            if most:
+                assert judged[2].startswith("+")
+                assert re.fullmatch(r"\+\S+ files per hour, \+\S+ files per request", judged[3])
+            see_the_charts(page, ui, word, tmp_path)
+
+
+def see_the_charts(page, ui, word, tmp_path):
+    """Watch the card of open files move, read its verdict, and see what the reader has opened stay open."""
+    page.ask("Page.navigate", url=f"{ui.url}/resources")
+    card = "[...document.querySelectorAll('article')].find(e => e.querySelector('h3').textContent === 'open files')"
+    until(lambda: page.value(f"!!({card})"))
+    assert page.value(f"({card}).querySelector('.badge').textContent") == word
+    assert page.value("getComputedStyle(document.querySelector('#verdict')).borderTopWidth") == "5px"
+    page.click(f"({card}).querySelector('summary')")
+    page.value(f"window.before = {card}")
+    for what in (
+        f"({card}).querySelector('path.fit, path.look').parentNode",
+        "document.querySelector('#r-load-requests svg')",
+    ):
+        drawn = page.value(f"({what}).innerHTML")
+        until(lambda what=what, drawn=drawn: page.value(f"({what}).innerHTML") != drawn)
+    assert page.value(f"({card}) === window.before && window.before.querySelector('details').open")
+    assert page.value("document.querySelector('#live').textContent.includes('The load runs')")
+    if word == "Leak":
+        assert page.value("document.title").startswith("LEAK")
+        assert re.search(r"\+\d+, \S+ per request since the load began", page.value(f"({card}).textContent"))
+    page.picture(tmp_path / "charts.png")
+    assert ui.ask("/stop", method="POST")[0] == 200
+    until(lambda: page.value("document.querySelector('#live').textContent.includes('The load has ended after')"))
+    ui.process.terminate()
+    until(lambda: page.value("!document.querySelector('#gone').hidden"))
+    assert ui.process.wait(30) == (1 if word == "Leak" else 0)
 
 
 def cells_of(page, resource):
@@ -510,3 +659,21 @@ def test_hostile_text_is_only_text_and_an_address_comes_from_the_form(page, locu
         assert re.search(r", \d+ s old$", cells_of(page, shown)[1])
     finally:
         fake.open()
+    fake.charts = charts_of(fake.document)
+    page.ask("Page.navigate", url=f"{ui.url}/resources")
+    until(lambda: page.value(f"[...document.querySelectorAll('h3')].some(e => e.textContent === {json.dumps(shown)})"))
+    assert page.value("document.querySelector('#verdict b').textContent") == shown
+    assert page.value("window.owned") is None
+    assert page.value("document.querySelectorAll('#live script, #live img').length") == 0
+    page.picture(tmp_path / "hostile_charts.png")
+
+
+def charts_of(document):
+    """What a watch would draw of this audit."""
+    audit = from_wire(Audit, document)
+    at = audit.rounds[-1].at_seconds
+    moment = Moment(
+        audit=audit, floor=None, look=None, first={}, elapsed_seconds=at, unix_seconds=time.time(), judged_seconds=at,
+        cpu_share=0.0, resident_bytes=0,
+    )  # fmt: skip
+    return fragment(moment, (), Asked()).replace(b"%", b"%%") + b"<p>drawn %d times</p>"

@@ -32,6 +32,8 @@ from leakcheck.verdicts import conclude
 
 SCHEMA = json.loads(files("leakcheck").joinpath("schema/audit.schema.json").read_text())
 NASTY = 'metric.x{path="a\\b\n</script>\x1b[31m"}'
+BEGAN = 1_795_000_000.0
+"""When the watches here began, in Unix seconds."""
 ROOT = Process(pid=7, started=7, role="server", command="server")
 
 
@@ -94,6 +96,7 @@ def moment(seen, now=99.0):
         look=floor(now, 10.0 + now),
         first={"fds.file": 10.0},
         elapsed_seconds=now,
+        unix_seconds=BEGAN + now,
         judged_seconds=last.at_seconds if last else 0.0,
         cpu_share=0.01,
         resident_bytes=50 << 20,
@@ -203,6 +206,34 @@ def test_the_report_is_one_page_without_script(served):
     assert b"<script" not in page.lower()
 
 
+def test_charts_are_a_fragment_and_a_page_that_move_with_each_look(served):
+    seen, drawn = audit(60), []
+    clock = f"since={BEGAN + 20}&from={BEGAN + 10}&to={BEGAN + 200}"
+    for now in (100.0, 101.0, None):  # asked twice after the second look
+        if now is not None:
+            served.publish(moment(seen, now))
+        answer, body = ask(served, f"/charts/fragment?{clock}")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+        drawn.append(body)
+    assert drawn[0] != drawn[1] == drawn[2]
+    assert b"<b>110 files</b>" in drawn[0]
+    assert b"<b>111 files</b>" in drawn[1]
+    answer, page = ask(served, "/charts")
+    assert b"<meta http-equiv=refresh content=2>" in page
+    assert b"<b>111 files</b>" in page
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    for body in (*drawn, page):
+        assert b"<script" not in body.lower()
+        assert b"\x1b" not in body
+
+
+def test_charts_on_a_clock_that_makes_no_sense_are_a_bad_request(served):
+    answer, body = ask(served, "/charts/fragment?since=yesterday")
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "text/plain; charset=utf-8")
+    assert body.startswith(b"since must be a time in Unix seconds")
+    assert ask(served, "/charts?since=%ff%00&x")[0].status == 400
+
+
 def test_only_get_and_head_are_answered(served):
     answer, body = ask(served, "/metrics", "HEAD")
     assert (answer.status, body) == (200, b"")
@@ -245,7 +276,7 @@ def test_garbage_is_refused_and_does_no_harm(served):
 
 
 def test_many_idle_connections_are_bounded_and_end(served, monkeypatch):
-    monkeypatch.setattr("leakcheck.serving._Handler.timeout", 0.5)  # instead of 5 s
+    monkeypatch.setattr("leakcheck.answering._Handler.timeout", 0.5)  # instead of 5 s
     before = threading.active_count()
     idle = [socket.create_connection(("127.0.0.1", port_of(served)), timeout=10) for _ in range(40)]
     try:

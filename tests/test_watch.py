@@ -345,6 +345,7 @@ def moment(events, **changes):
             look=last,
             first=values,
             elapsed_seconds=9.0,
+            unix_seconds=1e9,
             judged_seconds=8.0,
             cpu_share=0.004,
             resident_bytes=60 << 20,

@@ -101,3 +101,10 @@ def test_what_is_no_audit_is_said_to_be_none(body, words):
 def test_what_outlived_a_server_has_no_value_of_the_running_one(document):
     (left,) = (row for row in rows_of(document) if row.resource == "processes left by session")
     assert (left.now, left.growth, left.verdict) == ("–", "–", "LEAK")
+
+
+def test_growth_is_known_before_there_is_any_verdict(document):
+    document["findings"] = []
+    seen = watched(json.dumps(document).encode())
+    assert seen.rows == ()
+    assert seen.growths["open sockets"] == (289.0, "sockets")

@@ -24,7 +24,8 @@ _WATCH_HELP = """Look at a process that somebody else works, and judge what it l
 Ctrl-C is the normal end: it leaves what an audit leaves (report.html,
 audit.json, journal.jsonl) and the exit code is the verdict's. The longer it
 runs, the rarer are the floors that are kept, at most 240.
---serve gives /audit.json, /metrics (OpenMetrics) and / (the report so far).
+--serve gives /audit.json, /metrics (OpenMetrics), /charts, which move, and /
+(the report so far).
 
 \b
 Exit codes: 0 clean, 1 leak, 2 wrong usage or no such process, 3 undecided.

@@ -22,6 +22,8 @@ class Moment:
     first: Mapping[str, float]
     """The tree's values at the first look, by resource."""
     elapsed_seconds: float
+    unix_seconds: float
+    """The same instant by the machine's clock: what another process can know it by."""
     judged_seconds: float
     """When the verdicts were reached."""
     cpu_share: float

@@ -73,6 +73,14 @@ def curve_of(audit: Audit, finding: Finding) -> Curve | None:
     )
 
 
+def by_seconds(rounds: tuple[Round, ...], resource: str) -> tuple[Point, ...]:
+    """A resource's floors on the clock, in seconds, whatever its growth is counted by; empty where it was not read.
+
+    Does not see: rounds of another design, as in every curve.
+    """
+    return tuple(_points(rounds, resource, None, by_time=True))
+
+
 def thinned(points: tuple[Point, ...], most: int) -> tuple[Point, ...]:
     """At most about `most` of the points, evenly: the ends, and those at a break or in a quiet round, always stay."""
     if len(points) <= most:

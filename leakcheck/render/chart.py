@@ -8,13 +8,14 @@ bytes instead of 40, which is what keeps 60 charts under 200 KiB.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from markupsafe import Markup, escape
 
 from leakcheck.model.event import Phase
 from leakcheck.render import figures
+from leakcheck.render._axis import Axis, ticks
 from leakcheck.render._curve import Curve, Fit, Point, thinned
 from leakcheck.render._visible import visible
 
@@ -80,6 +81,51 @@ def sparkline(curve: Curve, label: str, most_points: int) -> Markup:
     peaks = "".join(_peaks(points, scale))
     path = f'{peaks}<path class=fit d="{_path(points, scale)}"/>{_dot("main", points[-1:], scale)}'
     return _svg(label, _SPARK_WIDTH, _SPARK_HEIGHT, path)
+
+
+def strip(curve: Curve, axis: Axis, looks: int, label: str) -> Markup:
+    """Draw what a watch saw of one resource in the time of `axis`; its last `looks` points are not judged yet.
+
+    Does not see: points outside that time; the line comes in from the last one before it.
+    """
+    points, looks = _within(curve.points, looks, axis)
+    scale = replace(_scale(curve, points or curve.points[-1:], _WIDTH, _HEIGHT), x0=axis.start, x1=axis.end)
+    few, more = (figures.ticks(scale.y0, scale.y1, curve.unit, about) for about in (3, 6))
+    y_ticks = few if len(few) > 1 else more
+    floors, latest = points[: len(points) - looks], points[-looks - 1 :] if looks else ()
+    layers = [_grid(scale, y_ticks), *_marks(axis, scale), *_totals(points, scale), *_breaks(points, scale)]
+    layers += [
+        f'<path class={kind} d="{_path(part, scale)}"/>' for kind, part in (("fit", floors), ("look", latest)) if part
+    ]
+    layers.append(_dot("main", points[-1:], scale))
+    labels = [
+        f'<i class=y style="top:{scale.y(one) / _HEIGHT:.1%}">{figures.tick(one, curve.unit)}</i>' for one in y_ticks
+    ]
+    labels += [f'<i class=x style="left:{scale.x(x) / _WIDTH:.1%}">{words}</i>' for x, words in ticks(axis)]
+    return Markup("<div class=plot>{}<div aria-hidden=true>{}</div></div>").format(
+        _svg(label, _WIDTH, _HEIGHT, "".join(layers)),
+        Markup("".join(labels)),  # noqa: S704 - made of numbers only
+    )
+
+
+def _within(points: tuple[Point, ...], looks: int, axis: Axis) -> tuple[tuple[Point, ...], int]:
+    """The points in the axis' time, the first one on its edge where the line crosses it, and how many are looks."""
+    inside = [index for index, point in enumerate(points) if axis.start <= point.x <= axis.end]
+    if not inside:
+        return (), 0
+    kept = points[inside[0] : inside[-1] + 1]
+    looks = max(0, min(looks - (len(points) - 1 - inside[-1]), len(kept)))
+    if inside[0] == 0:
+        return kept, min(looks, len(kept) - 1)
+    before, after = points[inside[0] - 1], kept[0]
+    share = (axis.start - before.x) / (after.x - before.x)
+    y, total = (was + (now - was) * share for was, now in ((before.y, after.y), (before.total, after.total)))
+    return (replace(before, x=axis.start, y=y, total=total, broken=False), *kept), looks
+
+
+def _marks(axis: Axis, scale: _Scale) -> Iterable[str]:
+    if axis.marks:
+        yield f'<path class=mark d="{"".join(f"M{scale.x(one)} 0v{scale.height}" for one in axis.marks)}"/>'
 
 
 def _svg(label: str, width: int, height: int, inside: str) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -89,7 +90,7 @@ def _page(audit: Audit, detail: _Detail) -> str:
     cards = [_card(audit, finding, number, detail) for number, finding in enumerate(carded[: detail.items], 1)]
     clean = [_row(audit, finding, detail) for finding in shown[Verdict.CLEAN][: detail.items]]
     left_out = len(audit.findings) - len(cards) - len(clean) - len(shown[Verdict.NOT_JUDGED][: detail.items])
-    return _template(detail.text).render(
+    return template("report.html.jinja", detail.text).render(
         audit=audit,
         cards=cards,
         clean=clean,
@@ -130,7 +131,13 @@ def _label(finding: Finding, curve: Curve) -> str:
     return visible(text, 300)
 
 
-def _template(most: int) -> jinja2.Template:
+@cache
+def template(name: str, most: int) -> jinja2.Template:
+    """Load one of our templates, whose expressions are made visible, cut to `most` characters and escaped.
+
+    Raises jinja2.TemplateNotFound for another name. Does not see: what a template marks as safe by itself.
+    """
+
     def tame(value: object) -> object:
         """Every expression of the template passes here before it is escaped; only our own drawings go as they are."""
         return visible(value, most) if isinstance(value, str) and not isinstance(value, Markup) else value
@@ -144,4 +151,4 @@ def _template(most: int) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )
     environment.globals.update(copies=_copies, figures=figures, summary=_summary, words=WORDS, phases=figures.PHASES)
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)

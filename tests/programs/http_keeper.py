@@ -1,4 +1,4 @@
-"""An HTTP server that keeps one more file open with each request: `http_keeper.py PORT`."""
+"""An HTTP server that keeps one more file open with each request, up to a number: `http_keeper.py PORT [MOST]`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEPT: list[int] = []
-MOST = 800
+MOST = int(sys.argv[2]) if len(sys.argv) > 2 else 800
 """Below the usual limit of 1,024 descriptors."""
 
 
