@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -43,8 +43,8 @@ class Greeting:
 class Peer:
     """One target, and the one conversation with it. Errors are TargetDied, NotReady or TargetError, in words."""
 
-    def __init__(self, target: Target, secrets: Secrets) -> None:
-        """Take over the target's pipes until `close`."""
+    def __init__(self, target: Target, secrets: Secrets, meanwhile: Callable[[], None] | None = None) -> None:
+        """Take over the target's pipes until `close`; `meanwhile` is called while we wait, and may raise."""
         if target.stdin is None or target.stdout is None:
             raise TargetError(
                 "The target has no pipes to speak MCP over; it must be started, not attached to by --pid."
@@ -52,6 +52,7 @@ class Peer:
         self.target = target
         self.conversation = Conversation(target.stdin, target.stdout)
         self._secrets = secrets
+        self._meanwhile = meanwhile
         self._seen = (0, time.monotonic())
 
     def close(self) -> None:
@@ -151,6 +152,8 @@ class Peer:
 
     def _watch(self, doing: str) -> None:
         """Look after the target while an answer is awaited."""
+        if self._meanwhile is not None:
+            self._meanwhile()
         talk, now = self.conversation, time.monotonic()
         if not talk.messages and talk.garbage_lines > _BANNER_LINES:
             raise self._silent(0.0)

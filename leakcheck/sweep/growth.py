@@ -1,0 +1,165 @@
+"""How a quantity grows with size: a power law on log–log scales, and a straight line. Pure functions of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from leakcheck.detect.wandering import t_quantile
+from leakcheck.model.sweep import Growth
+
+_CONFIDENCE = 0.95
+_ENOUGH_SIZES = 3
+"""For an interval: with two, a line fits without any error whatever the truth is."""
+_RESOLUTION = {"bytes": (1024.0 * 1024.0, 0.02), "s": (1e-4, 0.10)}
+"""By unit: less than so much, or than this share of the largest, is not told from nothing. An interpreter's heap moves
+by a MiB with the same work; a duration by a tenth."""
+_OTHERWISE = (0.0, 0.02)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Ordinary least squares of y on x: intercept + slope · x.
+
+    slope = Σ(x−x̄)(y−ȳ) / Sxx with Sxx = Σ(x−x̄)²; s² = Σr²/(n−2); the slope's interval is slope ± t·s/√Sxx, that
+    of one more observation ŷ ± t·s·√(1 + 1/n + (x−x̄)²/Sxx), t from Student's distribution with n−2 degrees of
+    freedom (Draper and Smith, Applied Regression Analysis, 3rd ed., sections 1.2 to 1.4 and 3.1).
+    Does not see: errors that are not alike at all x; a curve that is no line within the range.
+    """
+
+    slope: float
+    intercept: float
+    sizes: int
+    """Different x."""
+    error: float
+    """s; 0 where it cannot be known."""
+    count: int
+    middle: float
+    spread: float
+    """Sxx."""
+
+    @property
+    def reach(self) -> float | None:
+        """t, or None where no interval can be had."""
+        if self.sizes < _ENOUGH_SIZES:
+            return None
+        return t_quantile(0.5 + _CONFIDENCE / 2, self.count - 2)
+
+    def of_slope(self) -> tuple[float | None, float | None]:
+        """Return the interval of the slope."""
+        if self.reach is None:
+            return None, None
+        half = self.reach * self.error / math.sqrt(self.spread)
+        return self.slope - half, self.slope + half
+
+    def at(self, x: float) -> tuple[float, float | None, float | None]:
+        """Return y at x, and the interval of one more observation there."""
+        y = self.intercept + self.slope * x
+        if self.reach is None:
+            return y, None, None
+        half = self.reach * self.error * math.sqrt(1 + 1 / self.count + (x - self.middle) ** 2 / self.spread)
+        return y, y - half, y + half
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Law:
+    """base + e^intercept · size^slope."""
+
+    base: float
+    line: Line
+    flat: bool
+
+    def at(self, size: float) -> tuple[float, float | None, float | None]:
+        """Return the quantity at a size, with the interval of one more run there, as `Line.at` on logarithms.
+
+        Does not see: a server that changes its ways beyond the largest size that was measured (a cache that is full,
+        an index that is split, memory that is swapped).
+        """
+        value, low, high = self.line.at(math.log(size))
+        if low is None or high is None:
+            return self.base + _power(value), None, None
+        return self.base + _power(value), self.base + _power(low), self.base + _power(high)
+
+
+def _power(logarithm: float) -> float:
+    """e^x, bounded: an interval without limits must still be a number."""
+    return math.exp(min(logarithm, 600.0))
+
+
+def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
+    """Fit a line; None with fewer than two different x. `x` and `y` are equally long."""
+    sizes = len(set(x))
+    if sizes < 2:
+        return None
+    xs, ys = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    slope, intercept = np.linalg.lstsq(np.column_stack([xs, np.ones_like(xs)]), ys, rcond=None)[0]
+    left = ys - slope * xs - intercept
+    free = len(xs) - 2
+    return Line(
+        slope=float(slope),
+        intercept=float(intercept),
+        sizes=sizes,
+        error=math.sqrt(float(left @ left) / free) if free > 0 else 0.0,
+        count=len(xs),
+        middle=float(xs.mean()),
+        spread=float(((xs - xs.mean()) ** 2).sum()),
+    )
+
+
+def law(runs: Sequence[tuple[int, float]], base: float, unit: str) -> Law | None:
+    """Fit the power law to (size, value) of each run, above `base`, the empty server's; None with too few sizes.
+
+    Where the values differ by less than can be told from nothing (1 MiB or 2 % for bytes, 0.1 ms or a tenth for
+    times, 2 % for others), the growth is flat, and the law is that of the whole, `base` included.
+    Sizes whose value above `base` is within that resolution are left out: their logarithm is noise.
+    Does not see: where a curve bends; two costs of different exponents look like one in between.
+    """
+    least, share = _RESOLUTION.get(unit, _OTHERWISE)
+    means = _means(runs)
+    if len(means) < 2:
+        return None
+    largest = max(abs(value) for value in means.values())
+    flat = max(means.values()) - min(means.values()) <= max(least, share * largest)
+    taken_off = 0.0 if flat else base
+    floor = 0.0 if flat else least
+    good = {size for size, value in means.items() if value - taken_off > floor}
+    fitted = [(size, value - taken_off) for size, value in runs if size in good and value > taken_off]
+    found = line([math.log(size) for size, _ in fitted], [math.log(value) for _, value in fitted])
+    return None if found is None else Law(base=taken_off, line=found, flat=flat)
+
+
+def growth(runs: Sequence[tuple[int, float]], base: float, unit: str) -> Growth | None:
+    """Return exponent and slope with their intervals at 95 %; None with fewer than two sizes.
+
+    The slope per item is a straight line through all runs on plain scales; the largest sizes weigh most in it.
+    Does not see: see `law` and `Line`.
+    """
+    straight, power = line([float(size) for size, _ in runs], [value for _, value in runs]), law(runs, base, unit)
+    if straight is None:
+        return None
+    low, high = straight.of_slope()
+    (before, after) = list(pairwise(sorted(_means(runs).items())))[-1]
+    ends = power.line.of_slope() if power else (None, None)
+    return Growth(
+        sizes=power.line.sizes if power else straight.sizes,
+        flat=power.flat if power else False,
+        base=base,
+        exponent=power.line.slope if power else None,
+        exponent_low=ends[0],
+        exponent_high=ends[1],
+        per_item=straight.slope,
+        per_item_low=low,
+        per_item_high=high,
+        last_per_item=(after[1] - before[1]) / (after[0] - before[0]),
+    )
+
+
+def _means(runs: Sequence[tuple[int, float]]) -> dict[int, float]:
+    by_size: dict[int, list[float]] = {}
+    for size, value in runs:
+        by_size.setdefault(size, []).append(value)
+    return {size: sum(values) / len(values) for size, values in by_size.items()}

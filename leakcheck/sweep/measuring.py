@@ -1,0 +1,135 @@
+"""One run: a server started in an empty folder, filled to a size, worked, left alone, and ended."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from leakcheck.credentials import Secrets
+from leakcheck.drivers.ports import free_port
+from leakcheck.errors import TargetError
+from leakcheck.model.sweep import SWEEP_SCHEMA, Amount, Outcome, Point
+from leakcheck.sweep.meter import Meter, OverCap
+from leakcheck.sweep.plan import SweepPlan, Variant
+from leakcheck.sweep.working import Worker, WorkFailed, fill_in
+from leakcheck.targets.spawn import Spawned
+
+_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Where runs are made, and of what plan."""
+
+    plan: SweepPlan
+    directory: Path
+    """Logs are kept in it, and the data folders while they are needed: on disk, for /tmp may be memory."""
+    secrets: Secrets
+
+
+def measure(bench: Bench, variant: Variant, size: int, repeat: int) -> Point:
+    """Run once. Nothing of it is left but its log, however it ends; a KeyboardInterrupt is passed on.
+
+    `amounts` has, of each quantity, `.empty` when the server is ready, `.filled`, `.rest` after the quiet time; of
+    memory also `.fill` and `.peak`, the most while it was filled and measured, and `.rise`, the peak above what was
+    there when it was filled; `seconds.ready`, `.fill`, `.measure`; and what the commands wrote to {out}.
+    Raises UsageError for a command that cannot be run at all or a wrong {out}.
+    Does not see: what the server would do with more clients, or after more time.
+    """
+    point = Point(
+        schema=SWEEP_SCHEMA,
+        digest=bench.plan.digest(variant),
+        variant=variant.name,
+        size=size,
+        repeat=repeat,
+        at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        outcome=Outcome.DONE,
+    )
+    amounts: dict[str, Amount] = {}
+    with tempfile.TemporaryDirectory(dir=bench.directory, prefix="data-", ignore_cleanup_errors=True) as folder:
+        try:
+            _run(bench, point, variant, Path(folder), amounts)
+        except OverCap as over:
+            point = replace(point, outcome=Outcome.STOPPED, reason=f"{over}, in {over.doing}", items=over.items)
+        except (TargetError, WorkFailed) as error:
+            point = replace(point, outcome=Outcome.FAILED, reason=bench.secrets.hide(str(error)))
+    return replace(point, amounts=amounts)
+
+
+def _run(bench: Bench, point: Point, variant: Variant, folder: Path, amounts: dict[str, Amount]) -> None:
+    places = _places(bench.plan, folder, point.size)
+    logs = bench.directory / "logs"
+    logs.mkdir(exist_ok=True)
+    (folder / "tmp").mkdir()
+    own = {name: fill_in(value, places) for name, value in variant.environment.items()}
+    target = Spawned(
+        [fill_in(word, places) for word in variant.command],
+        pipes=variant.speaks_mcp,
+        environment={**dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder / "tmp")), **own},
+        cwd=bench.plan.here,
+        log_path=logs / f"{variant.name}-{point.size}-{point.repeat}.log",
+        secrets=bench.secrets,
+        grace_seconds=_GRACE_SECONDS,
+    )
+    begun = time.monotonic()
+    with target:
+        meter = Meter(target, Path(places["data"]), bench.plan.cap_bytes)
+        meter.begin()
+        try:
+            with Worker(bench.plan, variant, target, meter, places, secrets=bench.secrets) as worker:
+                worker.wait_ready()
+                amounts["seconds.ready"] = _seconds(begun)
+                _stages(bench.plan, point.size, meter, worker, amounts)
+        except OverCap:
+            target.end(0.0)  # no grace: it would go on growing
+            raise
+
+
+def _stages(plan: SweepPlan, size: int, meter: Meter, worker: Worker, amounts: dict[str, Amount]) -> None:
+    _take(amounts, meter.now(), "empty")
+    meter.begin()
+    begun = time.monotonic()
+    amounts.update(worker.fill(size))
+    amounts["seconds.fill"] = _seconds(begun)
+    _take(amounts, meter.most(), "fill")
+    filled = meter.now()
+    _take(amounts, filled, "filled")
+    meter.begin()
+    begun = time.monotonic()
+    amounts.update(worker.measure())
+    amounts["seconds.measure"] = _seconds(begun)
+    most = meter.most()
+    _take(amounts, most, "peak")
+    for name, peak in most.items():
+        amounts[f"{name}.rise"] = _above(peak, filled[name])
+    _take(amounts, meter.at_rest(plan.quiet_seconds), "rest")
+
+
+def _places(plan: SweepPlan, folder: Path, size: int) -> dict[str, str]:
+    data = folder / "data"
+    data.mkdir()
+    return {
+        "port": str(free_port()),
+        "data": str(data),
+        "size": str(size),
+        "out": str(folder / "out.json"),
+        "here": plan.here,
+    }
+
+
+def _take(amounts: dict[str, Amount], found: Mapping[str, Amount], moment: str) -> None:
+    amounts.update({f"{name}.{moment}": amount for name, amount in found.items()})
+
+
+def _above(peak: Amount, base: Amount) -> Amount:
+    value, low, high = (max(0.0, one - base.value) for one in (peak.value, peak.low, peak.high))
+    return Amount(value=value, low=low, high=high, unit=peak.unit)
+
+
+def _seconds(begun: float) -> Amount:
+    spent = time.monotonic() - begun
+    return Amount(value=spent, low=spent, high=spent, unit="s")
