@@ -74,7 +74,7 @@ def _command(
 
 def _swept(plan: SweepPlan, directory: Path, *, again: bool, print_json: bool) -> int:
     secrets = _secrets(plan)
-    bench = Bench(plan=plan, directory=directory, secrets=secrets)
+    bench = Bench(plan=plan, directory=directory.resolve(), secrets=secrets)
     points: list[Point] = []
     ended = "finished"
     with Interruptible() as interruptible:

@@ -104,6 +104,8 @@ class Growth:
     exponent_low: float | None
     """At 95 %; None with fewer than three sizes."""
     exponent_high: float | None
+    last_exponent: float | None
+    """Between the two largest sizes alone: where it differs, the growth bends."""
     per_item: float | None
     """Slope of a straight line, the unit per item."""
     per_item_low: float | None

@@ -5,7 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from leakcheck.model.sweep import Cell, Claim, ClaimVerdict, Growth, JudgedClaim, Origin, Outcome, Sweep, SweepSeries
+from leakcheck.model.sweep import (
+    Cell,
+    Claim,
+    ClaimVerdict,
+    Growth,
+    JudgedClaim,
+    Origin,
+    Outcome,
+    Point,
+    Sweep,
+    SweepSeries,
+)
 from leakcheck.render import figures
 
 TITLES = {
@@ -31,6 +42,8 @@ DRAWN = (
     *("seconds.ready", "seconds.fill", "seconds.call"),
 )
 _COUNTED = ("descriptors", "threads", "processes")
+_BEND = 0.15
+"""From so much on the exponent between the two largest sizes is shown beside the whole one."""
 _PARTS = ("memory", "disk", "fds", "processes", "threads", "seconds")
 
 
@@ -95,15 +108,24 @@ def exponent(growth: Growth | None) -> str:
         return figures.DASH
     if growth.flat:
         return "flat"
-    shown = f"size^{growth.exponent:.2f}"
+    shown = f"size^{growth.exponent:.2f}".replace("-", figures.MINUS)
     if growth.exponent_low is None or growth.exponent_high is None:
         return f"{shown} (no interval)"
-    return f"{shown} ({growth.exponent_low:.2f} to {growth.exponent_high:.2f})".replace("-", figures.MINUS)
+    ends = f"{shown} ({growth.exponent_low:.2f} to {growth.exponent_high:.2f}{_bend(growth)})"
+    return ends.replace("-", figures.MINUS)
+
+
+def _bend(growth: Growth) -> str:
+    """Tell of a growth that is another one between the largest sizes."""
+    last, whole = growth.last_exponent, growth.exponent
+    if last is None or whole is None or abs(last - whole) < _BEND:
+        return ""
+    return f"; {last:.2f} at the end"
 
 
 def per_item(growth: Growth | None, unit: str) -> str:
-    """Return the slope of the straight line, with its unit; nothing where the growth is flat."""
-    if growth is None or growth.flat or growth.per_item is None:
+    """Return the slope of the straight line; nothing where the growth is flat or the slope may as well be 0."""
+    if growth is None or growth.flat or growth.per_item is None or min(growth.per_item, growth.per_item_low or 0.0) < 0:
         return ""
     return figure(growth.per_item, unit)
 
@@ -154,14 +176,20 @@ def headline(sweep: Sweep) -> str:
 
 
 def not_done(sweep: Sweep) -> list[str]:
-    """Return a sentence for each run that was stopped or failed, and one where the sweep was interrupted."""
-    found = [
-        f"{point.variant} at {point.size:,}: {point.outcome.value}"
-        f"{f' with {point.items:,} items stored' if point.items is not None else ''}; {point.reason}"
-        for point in sweep.points
-        if point.outcome is not Outcome.DONE
-    ]
-    return [*found, *(["Interrupted: what was measured until then is shown."] if sweep.ended != "finished" else [])]
+    """Return a sentence for each size that was stopped or failed, and one where the sweep was interrupted."""
+    found: dict[tuple[str, int], list[Point]] = {}
+    for point in sweep.points:
+        if point.outcome is not Outcome.DONE:
+            found.setdefault((point.variant, point.size), []).append(point)
+    told = [_not_done(sweep, points) for points in found.values()]
+    return [*told, *(["Interrupted: what was measured until then is shown."] if sweep.ended != "finished" else [])]
+
+
+def _not_done(sweep: Sweep, points: Sequence[Point]) -> str:
+    first = points[0]
+    stored = f" with {first.items:,} items stored" if first.items is not None else ""
+    often = f" ({len(points)} of {sweep.repeats} runs)" if sweep.repeats > 1 else ""
+    return f"{first.variant} at {first.size:,}: {first.outcome.value}{often}{stored}: {first.reason}"
 
 
 def notes(sweep: Sweep) -> tuple[str, ...]:
@@ -175,8 +203,8 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
         several,
         "Memory is anonymous memory of the whole process tree (RssAnon); a peak is the kernel's own.",
         (
-            "Growth is fitted on log–log scales to what is above the empty server, with its interval at 95 %; fewer than three "
-            "sizes give none. Flat: it changes by less than can be told from nothing (1 MiB or 2 %, times by a tenth)."
+            "Growth is fitted on log–log scales to what is above the empty server, with its interval at 95 %; fewer "
+            "than three sizes give none. Flat: it changes by too little to be told from none."
         ),
         "~ marks a projection: from the growth, to a size that was not measured.",
         f"A run is stopped when its memory passes {figures.quantity(sweep.cap_bytes, 'bytes')}.",

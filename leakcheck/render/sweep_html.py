@@ -63,10 +63,13 @@ def _tone(sweep: Sweep) -> str:
 
 def _pictures(sweep: Sweep) -> Iterator[_Picture]:
     colours = {one.name: index % loglog.MOST_COLOURS for index, one in enumerate(sweep.variants)}
+    seeded = any("{size}" in word for variant in sweep.variants for word in variant.command)
     extra = [one.quantity for variant in sweep.variants for one in words.main_series(sweep, variant.name)]
     for name in dict.fromkeys((*words.DRAWN, *(name for name in extra if name not in words.TITLES))):
         series = [one for one in sweep.series if one.quantity == name and any(cell.value for cell in one.cells)]
         claims = [one.claim for one in sweep.claims if one.claim.quantity == name and one.claim.unit == _unit(series)]
+        if name == "seconds.ready" and not seeded:
+            continue
         label = f"{words.title(name)} against the number of items, both axes logarithmic"
         drawing = (
             loglog.picture(

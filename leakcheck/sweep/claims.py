@@ -93,7 +93,7 @@ def _shapes(claims: Sequence[Claim], series: Mapping[Key, SweepSeries]) -> Itera
             [math.log(one.size) for one in group], [(math.log(one.low) + math.log(one.high)) / 2 for one in group]
         )
         if fitted is not None:
-            yield _shape(key, fitted.slope, series.get(key))
+            yield _shape(key, round(fitted.slope, 9) + 0.0, series.get(key))
 
 
 def _shape(key: Key, claimed: float, series: SweepSeries | None) -> JudgedShape:

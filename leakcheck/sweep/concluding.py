@@ -20,7 +20,7 @@ from leakcheck.model.sweep import (
     SweptVariant,
 )
 from leakcheck.sweep.claims import Key, judge_claims
-from leakcheck.sweep.growth import Law, growth, law
+from leakcheck.sweep.growth import Law, growth, law, resolution
 from leakcheck.sweep.plan import CommandWork, SweepPlan, Variant, Work
 
 _ABOVE_EMPTY = ("filled", "fill", "peak", "rest")
@@ -76,12 +76,13 @@ def _one_series(plan: SweepPlan, variant: Variant, name: str, points: Sequence[P
     runs = [(size, one.value) for size, amounts in sorted(read.items()) for one in amounts]
     base = _base(variant, name, points)
     claimed = {one.size for one in plan.claims if (one.variant, one.quantity) == (variant.name, name)}
-    fitted = law(runs, base, unit)
+    smallest = resolution(name, unit)
+    fitted = law(runs, base, smallest)
     cells = tuple(
         _measured(size, read[size]) if size in read else _projected(size, fitted, _why(size, points))
         for size in sorted({*variant.sizes, *claimed})
     )
-    return SweepSeries(variant=variant.name, quantity=name, unit=unit, cells=cells, growth=growth(runs, base, unit))
+    return SweepSeries(variant=variant.name, quantity=name, unit=unit, cells=cells, growth=growth(runs, base, smallest))
 
 
 def _base(variant: Variant, name: str, points: Sequence[Point]) -> float:

@@ -15,10 +15,18 @@ from leakcheck.model.sweep import Growth
 _CONFIDENCE = 0.95
 _ENOUGH_SIZES = 3
 """For an interval: with two, a line fits without any error whatever the truth is."""
-_RESOLUTION = {"bytes": (1024.0 * 1024.0, 0.02), "s": (1e-4, 0.10)}
-"""By unit: less than so much, or than this share of the largest, is not told from nothing. An interpreter's heap moves
-by a MiB with the same work; a duration by a tenth."""
-_OTHERWISE = (0.0, 0.02)
+_MEMORY, _DISK, _TIME, _OTHER = (1024.0 * 1024.0, 0.02), (8192.0, 0.02), (2e-5, 0.10), (0.0, 0.02)
+
+
+def resolution(quantity: str, unit: str) -> tuple[float, float]:
+    """Return what is not told from nothing: an amount, and a share of the largest value.
+
+    1 MiB or 2 % of memory (an interpreter's heap moves by as much with the same work), 8 KiB or 2 % of disk (blocks),
+    20 µs or a tenth of a duration, 2 % of anything else. Does not see: how noisy this server really is.
+    """
+    if unit == "bytes":
+        return _DISK if quantity.startswith("disk") else _MEMORY
+    return _TIME if unit == "s" else _OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,15 +118,15 @@ def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
     )
 
 
-def law(runs: Sequence[tuple[int, float]], base: float, unit: str) -> Law | None:
+def law(runs: Sequence[tuple[int, float]], base: float, smallest: tuple[float, float]) -> Law | None:
     """Fit the power law to (size, value) of each run, above `base`, the empty server's; None with too few sizes.
 
-    Where the values differ by less than can be told from nothing (1 MiB or 2 % for bytes, 0.1 ms or a tenth for
-    times, 2 % for others), the growth is flat, and the law is that of the whole, `base` included.
+    Where the values differ by less than `smallest` (see `resolution`) the growth is flat, and the law is that of the
+    whole, `base` included.
     Sizes whose value above `base` is within that resolution are left out: their logarithm is noise.
     Does not see: where a curve bends; two costs of different exponents look like one in between.
     """
-    least, share = _RESOLUTION.get(unit, _OTHERWISE)
+    least, share = smallest
     means = _means(runs)
     if len(means) < 2:
         return None
@@ -132,18 +140,20 @@ def law(runs: Sequence[tuple[int, float]], base: float, unit: str) -> Law | None
     return None if found is None else Law(base=taken_off, line=found, flat=flat)
 
 
-def growth(runs: Sequence[tuple[int, float]], base: float, unit: str) -> Growth | None:
+def growth(runs: Sequence[tuple[int, float]], base: float, smallest: tuple[float, float]) -> Growth | None:
     """Return exponent and slope with their intervals at 95 %; None with fewer than two sizes.
 
+    `last_exponent`, between the two largest sizes, tells of a bend: log(y₂/y₁) / log(size₂/size₁) above the base.
     The slope per item is a straight line through all runs on plain scales; the largest sizes weigh most in it.
     Does not see: see `law` and `Line`.
     """
-    straight, power = line([float(size) for size, _ in runs], [value for _, value in runs]), law(runs, base, unit)
+    straight, power = line([float(size) for size, _ in runs], [value for _, value in runs]), law(runs, base, smallest)
     if straight is None:
         return None
     low, high = straight.of_slope()
     (before, after) = list(pairwise(sorted(_means(runs).items())))[-1]
     ends = power.line.of_slope() if power else (None, None)
+    above = [value - power.base for _, value in (before, after)] if power else []
     return Growth(
         sizes=power.line.sizes if power else straight.sizes,
         flat=power.flat if power else False,
@@ -151,6 +161,9 @@ def growth(runs: Sequence[tuple[int, float]], base: float, unit: str) -> Growth 
         exponent=power.line.slope if power else None,
         exponent_low=ends[0],
         exponent_high=ends[1],
+        last_exponent=(
+            math.log(above[1] / above[0]) / math.log(after[0] / before[0]) if above and min(above) > 0 else None
+        ),
         per_item=straight.slope,
         per_item_low=low,
         per_item_high=high,

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 PORT, SHAPE = sys.argv[1:3]
 BYTES = int(sys.argv[3]) if len(sys.argv) > 3 else 8192
 kept: list[bytearray] = []
-stored = 0
+counts = {"stored": 0}
 
 
 def touched(size):
@@ -23,8 +23,7 @@ def touched(size):
 
 
 def store(count):
-    global stored
-    stored += count
+    stored = counts["stored"] = counts["stored"] + count
     wanted = {"flat": 0, "linear": stored, "square": stored**2 / 1000, "greedy": stored * 100}[SHAPE] * BYTES
     while sum(map(len, kept)) < wanted:
         kept.append(touched(int(min(wanted - sum(map(len, kept)), 1 << 22))) or bytearray(1))
@@ -68,7 +67,8 @@ def converse():
             else:
                 search()
             result = {"content": [{"type": "text", "text": "ok"}]}
-        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+        sys.stdout.write(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}) + "\n")
+        sys.stdout.flush()
 
 
 if PORT == "--stdio":
