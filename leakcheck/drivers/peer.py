@@ -28,6 +28,7 @@ _HANG_UP_SECONDS = 1.0
 """How long a server that does not read may hold up the end."""
 _GONE_SECONDS = 1.0
 """The root has ended and nothing was answered for so long: whoever holds the pipes open is not the server."""
+_MEANWHILE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,8 @@ class Peer:
     def play(self, job: Job, doing: str) -> Job:
         """Play a job to its end; `doing` says in messages what it was. Raises TargetDied."""
         self._seen = (self.conversation.messages, time.monotonic())
-        self.conversation.play(job, lambda: self._watch(doing))
+        every = {} if self._meanwhile is None else {"every": _MEANWHILE_SECONDS}
+        self.conversation.play(job, lambda: self._watch(doing), **every)
         if self.conversation.ended is not None:
             raise self.died(doing)
         if job.problem is not None:

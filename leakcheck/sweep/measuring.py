@@ -15,7 +15,7 @@ from leakcheck.errors import TargetError
 from leakcheck.model.sweep import SWEEP_SCHEMA, Amount, Outcome, Point
 from leakcheck.sweep.meter import Meter, OverCap
 from leakcheck.sweep.plan import SweepPlan, Variant
-from leakcheck.sweep.working import Worker, WorkFailed, fill_in
+from leakcheck.sweep.working import FILL, MEASURE, Worker, WorkFailed, fill_in
 from leakcheck.targets.spawn import Spawned
 
 _GRACE_SECONDS = 5.0
@@ -54,7 +54,8 @@ def measure(bench: Bench, variant: Variant, size: int, repeat: int) -> Point:
         try:
             _run(bench, point, variant, Path(folder), amounts)
         except OverCap as over:
-            point = replace(point, outcome=Outcome.STOPPED, reason=f"{over}, in {over.doing}", items=over.items)
+            items = size if "memory.anon.filled" in amounts else over.items
+            point = replace(point, outcome=Outcome.STOPPED, reason=str(over), items=items)
         except (TargetError, WorkFailed) as error:
             point = replace(point, outcome=Outcome.FAILED, reason=bench.secrets.hide(str(error)))
     return replace(point, amounts=amounts)
@@ -78,7 +79,7 @@ def _run(bench: Bench, point: Point, variant: Variant, folder: Path, amounts: di
     begun = time.monotonic()
     with target:
         meter = Meter(target, Path(places["data"]), bench.plan.cap_bytes)
-        meter.begin()
+        meter.begin("the start")
         try:
             with Worker(bench.plan, variant, target, meter, places, secrets=bench.secrets) as worker:
                 worker.wait_ready()
@@ -91,14 +92,21 @@ def _run(bench: Bench, point: Point, variant: Variant, folder: Path, amounts: di
 
 def _stages(plan: SweepPlan, size: int, meter: Meter, worker: Worker, amounts: dict[str, Amount]) -> None:
     _take(amounts, meter.now(), "empty")
-    meter.begin()
+    meter.begin(FILL)
     begun = time.monotonic()
     amounts.update(worker.fill(size))
-    amounts["seconds.fill"] = _seconds(begun)
+    if worker.fills:
+        amounts["seconds.fill"] = _seconds(begun)
     _take(amounts, meter.most(), "fill")
     filled = meter.now()
     _take(amounts, filled, "filled")
-    meter.begin()
+    if worker.measures:
+        _measure(meter, worker, filled, amounts)
+    _take(amounts, meter.at_rest(plan.quiet_seconds), "rest")
+
+
+def _measure(meter: Meter, worker: Worker, filled: Mapping[str, Amount], amounts: dict[str, Amount]) -> None:
+    meter.begin(MEASURE)
     begun = time.monotonic()
     amounts.update(worker.measure())
     amounts["seconds.measure"] = _seconds(begun)
@@ -106,7 +114,6 @@ def _stages(plan: SweepPlan, size: int, meter: Meter, worker: Worker, amounts: d
     _take(amounts, most, "peak")
     for name, peak in most.items():
         amounts[f"{name}.rise"] = _above(peak, filled[name])
-    _take(amounts, meter.at_rest(plan.quiet_seconds), "rest")
 
 
 def _places(plan: SweepPlan, folder: Path, size: int) -> dict[str, str]:

@@ -28,10 +28,9 @@ _GONE = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class OverCap(Exception):
-    """The tree's memory passed the cap; `doing` says in what, `items` how many were stored by then, where known."""
+    """The tree's memory passed the cap. The first argument is the sentence; `items`: stored by then, where known."""
 
     items: int | None = None
-    doing: str = "the start"
 
 
 class Meter:
@@ -51,6 +50,7 @@ class Meter:
         self._seen: dict[str, float] = {}
         self._most_processes = 0
         self._peaks = Peaks(())
+        self._doing = "the start"
 
     def look(self) -> None:
         """Look at memory once. Raises OverCap when anonymous memory is above the cap, or the machine's runs out."""
@@ -68,14 +68,16 @@ class Meter:
         if used > self._cap:
             raise OverCap(
                 f"its memory was {figures.quantity(used, 'bytes')}, above the cap of "
-                f"{figures.quantity(self._cap, 'bytes')}"
+                f"{figures.quantity(self._cap, 'bytes')}, in {self._doing}"
             )
         if free.available < _LEAST_FREE * free.total:
-            raise OverCap(f"only {figures.quantity(free.available, 'bytes')} of this machine's memory was left")
+            raise OverCap(
+                f"only {figures.quantity(free.available, 'bytes')} of this machine's memory was left in {self._doing}"
+            )
 
-    def begin(self) -> None:
-        """Forget what was seen, and set the kernel's peaks back."""
-        self._seen, self._most_processes = {}, 0
+    def begin(self, doing: str) -> None:
+        """Forget what was seen, and set the kernel's peaks back; `doing` says in messages what begins."""
+        self._seen, self._most_processes, self._doing = {}, 0, doing
         self._peaks = Peaks(self._target.members())
         self.look()
 

@@ -25,6 +25,7 @@ from leakcheck.sweep.plan import ITEMS, NUMBER, CommandWork, SweepPlan, ToolWork
 from leakcheck.targets.log import visible
 from leakcheck.targets.spawn import Spawned
 
+FILL, MEASURE = "the fill", "the measure"
 _LOOK_SECONDS = 0.05
 _GRACE_SECONDS = 2.0
 
@@ -64,6 +65,16 @@ class Worker:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
+    @property
+    def fills(self) -> bool:
+        """Whether anything but the server itself fills it."""
+        return self._variant.fill is not None
+
+    @property
+    def measures(self) -> bool:
+        """Whether anything is measured but the filled server."""
+        return self._variant.measure is not None
+
     def wait_ready(self) -> None:
         """Wait for the answer to `initialize`, or until the port of `{port}` is listened on."""
         if self._peer is not None:
@@ -89,12 +100,12 @@ class Worker:
         work = self._variant.fill
         if work is None or size == 0:
             return {}
-        return self._do(work, "the fill", size)
+        return self._do(work, FILL, size)
 
     def measure(self) -> dict[str, Amount]:
         """Do what is measured; return the figures of it: of calls `seconds.call`, their mean."""
         work = self._variant.measure
-        return {} if work is None else self._do(work, "the measure", None)
+        return {} if work is None else self._do(work, MEASURE, None)
 
     def _do(self, work: Work, doing: str, items: int | None) -> dict[str, Amount]:
         if isinstance(work, CommandWork):
@@ -107,7 +118,6 @@ class Worker:
         try:
             self._peer.play(job, doing)
         except OverCap as over:
-            over.doing = doing
             over.items = None if items is None else min(items, job.done[doing] * work.batch)
             raise
         if job.problem is not None or job.done[doing] < calls:
@@ -131,7 +141,7 @@ class Worker:
             self._wait(run, doing)
         except OverCap as over:
             run.end()
-            over.doing, over.items = doing, extras(out, doing)[1]
+            over.items = extras(out, doing)[1]
             raise
         finally:
             run.end()
