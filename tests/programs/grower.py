@@ -7,7 +7,6 @@ With `--stdio` instead of PORT it speaks MCP: the tools `store` (`items`: a list
 
 import json
 import sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 PORT, SHAPE = sys.argv[1:3]
 BYTES = int(sys.argv[3]) if len(sys.argv) > 3 else 8192
@@ -33,23 +32,28 @@ def search():
     return len(touched(max(1, sum(map(len, kept)))))
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        store(int(self.path.rpartition("/")[2]))
-        self.answer()
+def serve(port):
+    from http.server import BaseHTTPRequestHandler, HTTPServer  # noqa: PLC0415 - half of the start over stdio
 
-    def do_GET(self):
-        search()
-        self.answer()
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            store(int(self.path.rpartition("/")[2]))
+            self.answer()
 
-    def answer(self):
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
+        def do_GET(self):
+            search()
+            self.answer()
 
-    def log_message(self, *_):
-        pass
+        def answer(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, *_):
+            pass
+
+    HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 def converse():
@@ -74,4 +78,4 @@ def converse():
 if PORT == "--stdio":
     converse()
 else:
-    HTTPServer(("127.0.0.1", int(PORT)), Handler).serve_forever()
+    serve(int(PORT))
