@@ -16,6 +16,7 @@ import pytest
 
 from leakcheck.commands import sweep as command
 from leakcheck.errors import UsageError
+from leakcheck.sweep import claimed, parsing
 from leakcheck.sweep.parsing import load
 
 GROWER = Path(__file__).parent / "programs" / "grower.py"
@@ -92,6 +93,12 @@ def swept(leakcheck_in, tmp_path_factory):
     return finished, folder / "out"
 
 
+@pytest.fixture(scope="module")
+def found(swept):
+    """What it concluded."""
+    return read(swept[1])
+
+
 def test_it_ends_with_0_and_leaves_its_files(swept):
     finished, out = swept
     assert finished.returncode == 0, finished.stderr
@@ -99,30 +106,28 @@ def test_it_ends_with_0_and_leaves_its_files(swept):
 
 
 @pytest.mark.parametrize("quantity", ["memory.anon.filled", "memory.anon.peak", "memory.anon.rise"])
-def test_a_linear_server_grows_as_its_size(swept, quantity):
-    growth = series(read(swept[1]), "linear", quantity)["growth"]
+def test_a_linear_server_grows_as_its_size(found, quantity):
+    growth = series(found, "linear", quantity)["growth"]
     assert growth["exponent"] == pytest.approx(1.0, abs=0.1)
     each = 16_384 if quantity == "memory.anon.peak" else 8_192
     assert growth["per_item"] == pytest.approx(each, rel=0.1)
 
 
-def test_a_flat_server_is_flat_and_a_square_one_square(swept):
-    found = read(swept[1])
+def test_a_flat_server_is_flat_and_a_square_one_square(found):
     flat = series(found, "flat", "memory.anon.filled")["growth"]
     assert flat["flat"]
     assert abs(flat["exponent"]) < 0.05
     assert series(found, "square", "memory.anon.rise")["growth"]["exponent"] == pytest.approx(2.0, abs=0.15)
 
 
-def test_the_peak_of_a_single_process_is_the_kernels_however_short_it_was(swept):
-    found = read(swept[1])
+def test_the_peak_of_a_single_process_is_the_kernels_however_short_it_was(found):
     filled, peak = (series(found, "linear", f"memory.anon.{name}")["cells"][-1] for name in ("filled", "peak"))
     assert peak["value"] - filled["value"] == pytest.approx(4000 * 8192, rel=0.05)
     assert peak["low"] == peak["high"]
 
 
-def test_claims_are_confirmed_understated_overstated_or_of_the_wrong_shape(swept):
-    judged = read(swept[1])["claims"]
+def test_claims_are_confirmed_understated_overstated_or_of_the_wrong_shape(found):
+    judged = found["claims"]
     verdicts = [one["verdict"] for one in judged[:5]]
     assert verdicts == ["confirmed", "understated", "overstated", "wrong shape", "wrong shape"]
     assert judged[1]["factor"] == pytest.approx(judged[1]["cell"]["low"] / 12e6)
@@ -130,8 +135,7 @@ def test_claims_are_confirmed_understated_overstated_or_of_the_wrong_shape(swept
     assert judged[2]["factor"] > 20
 
 
-def test_the_cap_stops_a_greedy_server_and_what_is_beyond_it_is_projected(swept):
-    found = read(swept[1])
+def test_the_cap_stops_a_greedy_server_and_what_is_beyond_it_is_projected(found):
     (stopped,) = (point for point in found["points"] if point["outcome"] == "stopped")
     assert (stopped["variant"], stopped["size"]) == ("greedy", 4000)
     assert "above the cap of 150 MiB" in stopped["reason"]
@@ -192,6 +196,7 @@ def test_commands_fill_and_measure_a_server_over_http_and_tell_figures(leakcheck
         f"""
         sizes = [1000, 2000]
         quiet_seconds = 0.1
+        reopen = true
         [variants.http]
         command = ["{sys.executable}", "{GROWER}", "{{port}}", "linear"]
         [fill]
@@ -209,6 +214,9 @@ def test_commands_fill_and_measure_a_server_over_http_and_tell_figures(leakcheck
     assert growth["exponent"] == pytest.approx(1.0, abs=0.15)
     assert growth["exponent_low"] is None  # two sizes give none
     assert (tmp_path / ".leakcheck/sweep-plan/sweep.json").is_file()
+    reopened = series(found, "http", "memory.anon.reopened")  # it stores nothing on disk: it is empty again
+    assert reopened["growth"]["flat"]
+    assert reopened["cells"][0]["value"] == pytest.approx(growth["base"], rel=0.1)
 
 
 def test_a_fill_that_fails_is_no_figure_and_ends_with_3(leakcheck, tmp_path):
@@ -326,3 +334,15 @@ def test_a_missing_plan_and_a_missing_command_end_with_2(leakcheck, tmp_path):
     finished = leakcheck("sweep", "plan.toml")
     assert finished.returncode == 2
     assert "'no-such-program' was not found on PATH" in finished.stderr
+
+
+def test_every_key_of_a_plan_stands_in_its_document():
+    text = (Path(__file__).parent.parent / "docs" / "sweep.md").read_text(encoding="utf-8")
+    table = text.partition("| key |")[2].partition("**A server that fills itself**")[0]
+    keys = {*parsing._TOP, *parsing._OF_TOOL, *claimed._KEYS, "command", "env"}
+    assert [key for key in sorted(keys) if not re.search(rf"`(?:\[+)?{key}\b", table)] == []
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "reports" / "plans").glob("*.toml")), ids=str)
+def test_the_plans_that_come_along_are_valid(path):
+    assert load(path, 24e9).variants

@@ -24,11 +24,13 @@ TITLES = {
     "memory.anon.peak": "memory peak",
     "memory.anon.rise": "peak above filled",
     "memory.anon.rest": "memory at rest",
+    "memory.anon.reopened": "memory reopened",
     "memory.pss.rest": "PSS at rest",
     "memory.rss.rest": "RSS at rest",
     "memory.file.rest": "file pages at rest",
     "disk.rest": "disk",
     "seconds.ready": "time to start",
+    "seconds.reopen": "time to reopen",
     "seconds.fill": "time to fill",
     "seconds.call": "time of a call",
     "seconds.measure": "time to measure",
@@ -38,8 +40,8 @@ TITLES = {
 }
 """The quantities that are shown first, in this order."""
 DRAWN = (
-    *("memory.anon.rest", "memory.anon.peak", "memory.anon.rise", "disk.rest"),
-    *("seconds.ready", "seconds.fill", "seconds.call"),
+    *("memory.anon.rest", "memory.anon.peak", "memory.anon.rise", "memory.anon.reopened", "disk.rest"),
+    *("seconds.ready", "seconds.reopen", "seconds.fill", "seconds.call"),
 )
 _COUNTED = ("descriptors", "threads", "processes")
 _BEND = 0.15
@@ -208,7 +210,10 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
         ),
         "~ marks a projection: from the growth, to a size that was not measured.",
         f"A run is stopped when its memory passes {figures.quantity(sweep.cap_bytes, 'bytes')}.",
-        f"At rest is {figures.seconds(sweep.quiet_seconds)} after the measure.",
+        (
+            f"At rest is {figures.seconds(sweep.quiet_seconds)} after the measure; filling may have left garbage and "
+            "caches. Reopened is another start on what is stored, without them."
+        ),
     )
 
 

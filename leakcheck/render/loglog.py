@@ -52,10 +52,16 @@ def picture(
     if len(values) < 2:
         return None
     unit = series[0][1].unit
-    heights = [value for _, value in values] + [end for _, claim in claims for end in (claim.low, claim.high)]
+    bases = [(colour, one.growth.base) for colour, one, _ in drawn if one.growth and one.growth.base > 0]
+    heights = (
+        [value for _, value in values]
+        + [base for _, base in bases]
+        + [end for _, claim in claims for end in (claim.low, claim.high)]
+    )
     sizes = [size for size, _ in values] + [claim.size for _, claim in claims]
     scale = _scale(sizes, heights)
     layers = [_grid(scale, sizes, unit)]
+    layers += [f'<path class="base v{colour}" d="M0 {scale.y(base)}h{_WIDTH}"/>' for colour, base in bases]
     layers += [_claim(scale, colour, claim) for colour, claim in claims]
     for colour, _, cells in drawn:
         layers += _line(scale, colour, cells)

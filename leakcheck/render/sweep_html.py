@@ -37,6 +37,8 @@ class _Picture:
     """Colour and name of those that are drawn."""
     claimed: bool
     projected: bool
+    based: bool
+    """The empty servers are drawn too."""
 
 
 def render(sweep: Sweep) -> bytes:
@@ -84,6 +86,7 @@ def _pictures(sweep: Sweep) -> Iterator[_Picture]:
                 drawing=drawing,
                 variants=tuple((colours[one.variant], one.variant) for one in series),
                 claimed=bool(claims),
+                based=any(one.growth is not None and one.growth.base > 0 for one in series),
                 projected=any(cell.origin.value == "projected" for one in series for cell in one.cells),
             )
 

@@ -23,7 +23,7 @@ from leakcheck.sweep.claims import Key, judge_claims
 from leakcheck.sweep.growth import Law, growth, law, resolution
 from leakcheck.sweep.plan import CommandWork, SweepPlan, Variant, Work
 
-_ABOVE_EMPTY = ("filled", "fill", "peak", "rest")
+_ABOVE_EMPTY = ("filled", "fill", "peak", "rest", "reopened")
 """Moments whose growth is that above the empty server."""
 _EMPTY = ".empty"
 

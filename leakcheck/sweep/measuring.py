@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +36,8 @@ def measure(bench: Bench, variant: Variant, size: int, repeat: int) -> Point:
 
     `amounts` has, of each quantity, `.empty` when the server is ready, `.filled`, `.rest` after the quiet time; of
     memory also `.fill` and `.peak`, the most while it was filled and measured, and `.rise`, the peak above what was
-    there when it was filled; `seconds.ready`, `.fill`, `.measure`; and what the commands wrote to {out}.
+    there when it was filled; `seconds.ready`, `.fill`, `.measure`; and what the commands wrote to {out}. A plan with
+    `reopen` has the server started once more on what it stored, and read as soon as it is ready: `.reopened`.
     Raises UsageError for a command that cannot be run at all or a wrong {out}.
     Does not see: what the server would do with more clients, or after more time.
     """
@@ -62,12 +63,47 @@ def measure(bench: Bench, variant: Variant, size: int, repeat: int) -> Point:
 
 
 def _run(bench: Bench, point: Point, variant: Variant, folder: Path, amounts: dict[str, Amount]) -> None:
+    (folder / "tmp").mkdir()
+    (folder / "data").mkdir()
+
+    def stages(meter: Meter, worker: Worker) -> None:
+        _stages(bench.plan, point.size, meter, worker, amounts)
+
+    def again(meter: Meter, worker: Worker) -> None:
+        del worker
+        _take(amounts, meter.now(), "reopened")
+
+    amounts["seconds.ready"] = _served(bench, point, variant, folder, stages)
+    if bench.plan.reopen:
+        amounts["seconds.reopen"] = _served(bench, point, variant, folder, again)
+
+
+def _served(
+    bench: Bench, point: Point, variant: Variant, folder: Path, work: Callable[[Meter, Worker], None]
+) -> Amount:
+    """Start the server, do `work` when it is ready, end it; return how long it took to be ready."""
     places = _places(bench.plan, folder, point.size)
+    begun = time.monotonic()
+    with _target(bench, point, variant, folder, places) as target:
+        meter = Meter(target, folder / "data", bench.plan.cap_bytes)
+        meter.begin("the start")
+        try:
+            with Worker(bench.plan, variant, target, meter, places, secrets=bench.secrets) as worker:
+                worker.wait_ready()
+                ready = _seconds(begun)
+                work(meter, worker)
+        except OverCap:
+            target.end(0.0)  # no grace: it would go on growing
+            raise
+        target.end(_GRACE_SECONDS)
+    return ready
+
+
+def _target(bench: Bench, point: Point, variant: Variant, folder: Path, places: Mapping[str, str]) -> Spawned:
     logs = bench.directory / "logs"
     logs.mkdir(exist_ok=True)
-    (folder / "tmp").mkdir()
     own = {name: fill_in(value, places) for name, value in variant.environment.items()}
-    target = Spawned(
+    return Spawned(
         [fill_in(word, places) for word in variant.command],
         pipes=variant.speaks_mcp,
         environment={**dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder / "tmp")), **own},
@@ -76,18 +112,6 @@ def _run(bench: Bench, point: Point, variant: Variant, folder: Path, amounts: di
         secrets=bench.secrets,
         grace_seconds=_GRACE_SECONDS,
     )
-    begun = time.monotonic()
-    with target:
-        meter = Meter(target, Path(places["data"]), bench.plan.cap_bytes)
-        meter.begin("the start")
-        try:
-            with Worker(bench.plan, variant, target, meter, places, secrets=bench.secrets) as worker:
-                worker.wait_ready()
-                amounts["seconds.ready"] = _seconds(begun)
-                _stages(bench.plan, point.size, meter, worker, amounts)
-        except OverCap:
-            target.end(0.0)  # no grace: it would go on growing
-            raise
 
 
 def _stages(plan: SweepPlan, size: int, meter: Meter, worker: Worker, amounts: dict[str, Amount]) -> None:
@@ -117,11 +141,9 @@ def _measure(meter: Meter, worker: Worker, filled: Mapping[str, Amount], amounts
 
 
 def _places(plan: SweepPlan, folder: Path, size: int) -> dict[str, str]:
-    data = folder / "data"
-    data.mkdir()
     return {
         "port": str(free_port()),
-        "data": str(data),
+        "data": str(folder / "data"),
         "size": str(size),
         "out": str(folder / "out.json"),
         "here": plan.here,

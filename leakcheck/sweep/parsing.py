@@ -17,6 +17,7 @@ from leakcheck.sweep.table import Table
 
 _TOP = (
     *("name", "sizes", "cap", "repeats", "quiet_seconds", "ready_seconds", "call_seconds", "work_seconds"),
+    "reopen",
     *("variants", "fill", "measure", "claims"),
 )
 _OF_TOOL = ("tool", "arguments", "item", "batch", "times", "in_flight")
@@ -45,6 +46,7 @@ def load(path: Path, memory_bytes: float) -> SweepPlan:
         ready_seconds=_seconds(top, "ready_seconds", 60.0),
         call_seconds=_seconds(top, "call_seconds", 60.0),
         work_seconds=_seconds(top, "work_seconds", 3600.0),
+        reopen=top.flag("reopen"),
         variants=variants,
         claims=claims(top.tables("claims"), tuple(one.name for one in variants)),
     )

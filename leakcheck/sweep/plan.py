@@ -80,6 +80,8 @@ class SweepPlan:
     ready_seconds: float
     call_seconds: float
     work_seconds: float
+    reopen: bool
+    """Start each server once more on what it stored, to read what that costs without the garbage of filling."""
     variants: tuple[Variant, ...]
     claims: tuple[Claim, ...]
 
@@ -96,6 +98,7 @@ class SweepPlan:
             "fill": variant.fill,
             "measure": variant.measure,
             "cap": self.cap_bytes,
+            "reopen": self.reopen,
             "times": (self.quiet_seconds, self.ready_seconds, self.call_seconds, self.work_seconds),
         }
         return hashlib.sha256(json.dumps(to_wire(parts), sort_keys=True).encode()).hexdigest()[:16]

@@ -45,6 +45,13 @@ class Table:
             raise UsageError(f"{self.named(key)} must be a text in quotes, not {value!r}")
         return value
 
+    def flag(self, key: str) -> bool:
+        """Return true or false; false where it is not given."""
+        value = self._values.get(key, False)
+        if not isinstance(value, bool):
+            raise UsageError(f"{self.named(key)} must be true or false, not {value!r}")
+        return value
+
     def whole(self, key: str, usual: int | None) -> int:
         """Return a whole number of at least 1; without `usual` it must be given."""
         value = self._values.get(key, usual)
