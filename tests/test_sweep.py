@@ -192,7 +192,8 @@ def test_what_was_measured_is_kept_and_measured_anew_only_when_it_must(tmp_path,
 def test_commands_fill_and_measure_a_server_over_http_and_tell_figures(leakcheck, tmp_path):
     measure = """echo '{\\"recall\\": {\\"value\\": 0.9, \\"unit\\": \\"share\\"}}' > {out}"""
     fill = "import sys, urllib.request as u; u.urlopen(sys.argv[1], b'').read()"
-    (tmp_path / "plan.toml").write_text(
+    (tmp_path / "plans").mkdir()
+    (tmp_path / "plans" / "plan.toml").write_text(
         f"""
         sizes = [1000, 2000]
         quiet_seconds = 0.1
@@ -206,14 +207,14 @@ def test_commands_fill_and_measure_a_server_over_http_and_tell_figures(leakcheck
         """,
         encoding="utf-8",
     )
-    finished = leakcheck("sweep", "plan.toml", "--json")
+    finished = leakcheck("sweep", "plans/plan.toml", "--out", "out", "--json")
     assert finished.returncode == 0, finished.stderr
     found = json.loads(finished.stdout)
     assert [cell["value"] for cell in series(found, "http", "recall")["cells"]] == [0.9, 0.9]
     growth = series(found, "http", "memory.anon.filled")["growth"]
     assert growth["exponent"] == pytest.approx(1.0, abs=0.15)
     assert growth["exponent_low"] is None  # two sizes give none
-    assert (tmp_path / ".leakcheck/sweep-plan/sweep.json").is_file()
+    assert [path.name for path in (tmp_path / "plans").iterdir()] == ["plan.toml"]
     reopened = series(found, "http", "memory.anon.reopened")  # it stores nothing on disk: it is empty again
     assert reopened["growth"]["flat"]
     assert reopened["cells"][0]["value"] == pytest.approx(growth["base"], rel=0.1)
@@ -230,6 +231,7 @@ def test_a_fill_that_fails_is_no_figure_and_ends_with_3(leakcheck, tmp_path):
     (tmp_path / "plan.toml").write_text(text, encoding="utf-8")
     finished = leakcheck("sweep", "plan.toml")
     assert finished.returncode == 3
+    assert (tmp_path / ".leakcheck/sweep-plan/sweep.json").is_file()
     assert "the command of the fill ended with exit code 7: no disk" in " ".join(finished.stdout.split())
 
 
