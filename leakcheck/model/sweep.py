@@ -98,6 +98,8 @@ class Growth:
     """Different sizes that it is fitted to."""
     flat: bool
     """It changes too little to be told from none; the exponent is then that of the whole, the empty server included."""
+    bends: bool
+    """No single exponent fits all sizes; no claim is judged by its shape then."""
     base: float
     """The empty server's, which was taken off before the exponent was fitted."""
     exponent: float | None

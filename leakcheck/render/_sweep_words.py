@@ -120,9 +120,9 @@ def exponent(growth: Growth | None) -> str:
 def _bend(growth: Growth) -> str:
     """Tell of a growth that is another one between the largest sizes."""
     last, whole = growth.last_exponent, growth.exponent
-    if last is None or whole is None or abs(last - whole) < _BEND:
+    if last is None or whole is None or not (growth.bends or abs(last - whole) >= _BEND):
         return ""
-    return f"; {last:.2f} at the end"
+    return f"; {'bends, ' if growth.bends else ''}{last:.2f} at the end"
 
 
 def per_item(growth: Growth | None, unit: str) -> str:
@@ -206,9 +206,10 @@ def notes(sweep: Sweep) -> tuple[str, ...]:
         "Memory is anonymous memory of the whole process tree (RssAnon); a peak is the kernel's own.",
         (
             "Growth is fitted on log–log scales to what is above the empty server, with its interval at 95 %; fewer "
-            "than three sizes give none. Flat: it changes by too little to be told from none."
+            "than three sizes give none. Flat: it changes by too little to be told from none. Bends: no exponent fits "
+            "all sizes; the one between the two largest is shown."
         ),
-        "~ marks a projection: from the growth, to a size that was not measured.",
+        "~ marks a projection to a size that was not measured, by the laws that fit those that were.",
         f"A run is stopped when its memory passes {figures.quantity(sweep.cap_bytes, 'bytes')}.",
         (
             f"At rest is {figures.seconds(sweep.quiet_seconds)} after the measure; filling may have left garbage and "

@@ -80,6 +80,8 @@ def _table(sweep: Sweep, variant: SweptVariant) -> RenderableType:
         power = "flat" if growth and growth.flat else figures.DASH
         if growth and growth.exponent is not None and not growth.flat:
             power = f"size^{growth.exponent:.2f}".replace("-", figures.MINUS)
+            if growth.bends and growth.last_exponent is not None:
+                power = f"bends, ^{growth.last_exponent:.2f}".replace("-", figures.MINUS)
         name = Text(visible(words.title(one.quantity), 60))
         table.add_row(name, *(shown.get(size, "") for size in sizes), power, words.per_item(growth, one.unit))
     return Padding(table, (0, 0, 0, 2))

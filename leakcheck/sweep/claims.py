@@ -18,7 +18,7 @@ from leakcheck.sweep.growth import line
 
 SHAPE_TOLERANCE = 0.2
 """An exponent that is claimed may lie so far outside of the interval: claims are round numbers."""
-WIDEST_PROJECTION = 10.0
+WIDEST_PROJECTION = 3.0
 """A projection whose ends lie further apart than this says nothing about a claim."""
 
 Key = tuple[str, str]
@@ -31,11 +31,11 @@ def judge_claims(
     """Judge each claim, and the shape of those that speak of one quantity at several sizes.
 
     - *not measured*: there is no figure at that size, or only a projection without an interval or with a wider one
-      than tenfold;
+      than threefold;
     - *understated* by the ratio of the nearest ends, when the measured interval lies above the claimed one;
       *overstated* when it lies below;
     - *wrong shape*: they overlap here, but the claims of this quantity grow with an exponent that lies outside of the
-      measured exponent's interval by more than 0.2;
+      measured exponent's interval by more than 0.2; not told where the measured growth bends;
     - *confirmed*: they overlap, and the shape is right or cannot be told.
 
     Does not see: whether quantity and variant are what the claim meant; who writes the plan says so.
@@ -75,7 +75,7 @@ def _cell(claim: Claim, series: SweepSeries | None) -> tuple[Cell | None, str]:
     if cell.low is None or cell.high is None:
         return cell, "projected from two sizes only, which gives no interval"
     if cell.origin is Origin.PROJECTED and cell.high > WIDEST_PROJECTION * max(cell.low, 1e-300):
-        return None, "the projection's interval is wider than tenfold; measure more sizes"
+        return None, "the projection's interval is wider than threefold; measure larger sizes"
     return cell, ""
 
 
@@ -103,7 +103,9 @@ def _shape(key: Key, claimed: float, series: SweepSeries | None) -> JudgedShape:
     fits, reason = None, "its growth was not measured"
     if exponent is not None:
         reason = f"two sizes give an exponent of {exponent:.2f} and no interval"
-    if low is not None and high is not None:
+    if found is not None and found.bends:
+        reason = f"claimed as size^{claimed:.2f}; the measured growth bends, and has no single exponent"
+    elif low is not None and high is not None:
         fits = low - SHAPE_TOLERANCE <= claimed <= high + SHAPE_TOLERANCE
         verb = "fits" if fits else "does not fit"
         reason = f"claimed as size^{claimed:.2f}, which {verb} the measured {low:.2f} to {high:.2f}"

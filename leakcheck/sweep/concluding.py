@@ -20,8 +20,9 @@ from leakcheck.model.sweep import (
     SweptVariant,
 )
 from leakcheck.sweep.claims import Key, judge_claims
-from leakcheck.sweep.growth import Law, growth, law, resolution
+from leakcheck.sweep.growth import growth, resolution
 from leakcheck.sweep.plan import CommandWork, SweepPlan, Variant, Work
+from leakcheck.sweep.projecting import Projection, project
 
 _ABOVE_EMPTY = ("filled", "fill", "peak", "rest", "reopened")
 """Moments whose growth is that above the empty server."""
@@ -77,10 +78,12 @@ def _one_series(plan: SweepPlan, variant: Variant, name: str, points: Sequence[P
     base = _base(variant, name, points)
     claimed = {one.size for one in plan.claims if (one.variant, one.quantity) == (variant.name, name)}
     smallest = resolution(name, unit)
-    fitted = law(runs, base, smallest)
+
+    def beyond(size: int) -> Cell:
+        return _projected(size, *project(runs, base, smallest, size), _why(size, points))
+
     cells = tuple(
-        _measured(size, read[size]) if size in read else _projected(size, fitted, _why(size, points))
-        for size in sorted({*variant.sizes, *claimed})
+        _measured(size, read[size]) if size in read else beyond(size) for size in sorted({*variant.sizes, *claimed})
     )
     return SweepSeries(variant=variant.name, quantity=name, unit=unit, cells=cells, growth=growth(runs, base, smallest))
 
@@ -111,11 +114,10 @@ def _measured(size: int, amounts: Sequence[Amount]) -> Cell:
     )
 
 
-def _projected(size: int, fitted: Law | None, why: str) -> Cell:
-    if fitted is None:
-        return Cell(size=size, origin=Origin.MISSING, reason=why)
-    value, low, high = fitted.at(size)
-    return Cell(size=size, origin=Origin.PROJECTED, value=value, low=low, high=high, reason=why)
+def _projected(size: int, found: Projection | None, problem: str, why: str) -> Cell:
+    if found is None:
+        return Cell(size=size, origin=Origin.MISSING, reason=f"{why}; not projected: {problem}")
+    return Cell(size=size, origin=Origin.PROJECTED, value=found.value, low=found.low, high=found.high, reason=why)
 
 
 def _why(size: int, points: Sequence[Point]) -> str:

@@ -30,13 +30,23 @@ def resolution(quantity: str, unit: str) -> tuple[float, float]:
     return _TIME if unit == "s" else _OTHER
 
 
+def tolerated(smallest: tuple[float, float]) -> float:
+    """Return how far, as a share, a law may miss a run: twice the share that is not told from nothing."""
+    return 2 * smallest[1]
+
+
+def quantile(free: int) -> float:
+    """Return Student's t for 97.5 % with so many degrees of freedom, at least one."""
+    return _QUANTILES[free - 1] if free <= len(_QUANTILES) else t_quantile(0.975, free)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """Ordinary least squares of y on x: intercept + slope · x.
 
-    slope = Σ(x−x̄)(y−ȳ) / Sxx with Sxx = Σ(x−x̄)²; s² = Σr²/(n−2); the slope's interval is slope ± t·s/√Sxx, that
-    of one more observation ŷ ± t·s·√(1 + 1/n + (x−x̄)²/Sxx), t from Student's distribution with n−2 degrees of
-    freedom (Draper and Smith, Applied Regression Analysis, 3rd ed., sections 1.2 to 1.4 and 3.1).
+    slope = Σ(x−x̄)(y−ȳ) / Sxx with Sxx = Σ(x−x̄)²; s² = Σr²/(n−2); the slope's interval is slope ± t·s/√Sxx, t from
+    Student's distribution with n−2 degrees of freedom (Draper and Smith, Applied Regression Analysis, 3rd ed.,
+    sections 1.2 to 1.4).
     Does not see: errors that are not alike at all x; a curve that is no line within the range.
     """
 
@@ -46,8 +56,9 @@ class Line:
     """Different x."""
     error: float
     """s; 0 where it cannot be known."""
+    worst: float
+    """Largest of |r|."""
     count: int
-    middle: float
     spread: float
     """Sxx."""
 
@@ -56,8 +67,7 @@ class Line:
         """t, or None where no interval can be had."""
         if self.sizes < _ENOUGH_SIZES:
             return None
-        free = self.count - 2
-        return _QUANTILES[free - 1] if free <= len(_QUANTILES) else t_quantile(0.975, free)
+        return quantile(self.count - 2)
 
     def of_slope(self) -> tuple[float | None, float | None]:
         """Return the interval of the slope."""
@@ -65,14 +75,6 @@ class Line:
             return None, None
         half = self.reach * self.error / math.sqrt(self.spread)
         return self.slope - half, self.slope + half
-
-    def at(self, x: float) -> tuple[float, float | None, float | None]:
-        """Return y at x, and the interval of one more observation there."""
-        y = self.intercept + self.slope * x
-        if self.reach is None:
-            return y, None, None
-        half = self.reach * self.error * math.sqrt(1 + 1 / self.count + (x - self.middle) ** 2 / self.spread)
-        return y, y - half, y + half
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +84,8 @@ class Law:
     base: float
     line: Line
     flat: bool
-
-    def at(self, size: float) -> tuple[float, float | None, float | None]:
-        """Return the quantity at a size, with the interval of one more run there, as `Line.at` on logarithms.
-
-        Does not see: a server that changes its ways beyond the largest size that was measured (a cache that is full,
-        an index that is split, memory that is swapped).
-        """
-        value, low, high = self.line.at(math.log(size))
-        if low is None or high is None:
-            return self.base + _power(value), None, None
-        return self.base + _power(value), self.base + _power(low), self.base + _power(high)
-
-
-def _power(logarithm: float) -> float:
-    """e^x, bounded: an interval without limits must still be a number."""
-    return math.exp(min(logarithm, 600.0))
+    bends: bool
+    """It misses a run by more than is tolerated: no single exponent describes the growth."""
 
 
 def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
@@ -114,8 +102,8 @@ def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
         intercept=float(intercept),
         sizes=sizes,
         error=math.sqrt(float(left @ left) / free) if free > 0 else 0.0,
+        worst=float(np.abs(left).max()),
         count=len(xs),
-        middle=float(xs.mean()),
         spread=float(((xs - xs.mean()) ** 2).sum()),
     )
 
@@ -126,7 +114,8 @@ def law(runs: Sequence[tuple[int, float]], base: float, smallest: tuple[float, f
     Where the values differ by less than `smallest` (see `resolution`) the growth is flat, and the law is that of the
     whole, `base` included.
     Sizes whose value above `base` is within that resolution are left out: their logarithm is noise.
-    Does not see: where a curve bends; two costs of different exponents look like one in between.
+    Where the law misses a run by more than `tolerated`, the growth bends: a cache that was filling, say.
+    Does not see: two costs of different exponents, which look like one in between within that.
     """
     least, share = smallest
     means = _means(runs)
@@ -139,7 +128,9 @@ def law(runs: Sequence[tuple[int, float]], base: float, smallest: tuple[float, f
     good = {size for size, value in means.items() if value - taken_off > floor}
     fitted = [(size, value - taken_off) for size, value in runs if size in good and value > taken_off]
     found = line([math.log(size) for size, _ in fitted], [math.log(value) for _, value in fitted])
-    return None if found is None else Law(base=taken_off, line=found, flat=flat)
+    if found is None:
+        return None
+    return Law(base=taken_off, line=found, flat=flat, bends=not flat and found.worst > tolerated(smallest))
 
 
 def growth(runs: Sequence[tuple[int, float]], base: float, smallest: tuple[float, float]) -> Growth | None:
@@ -159,6 +150,7 @@ def growth(runs: Sequence[tuple[int, float]], base: float, smallest: tuple[float
     return Growth(
         sizes=power.line.sizes if power else straight.sizes,
         flat=power.flat if power else False,
+        bends=power.bends if power else False,
         base=base,
         exponent=power.line.slope if power else None,
         exponent_low=ends[0],
