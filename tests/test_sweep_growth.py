@@ -197,6 +197,12 @@ def test_what_cannot_be_held_against_a_claim_is_not_measured_and_says_why(cells,
     assert reason in judged.reason
 
 
+def test_a_wide_projection_can_contradict_a_claim_and_not_confirm_it():
+    wide = series((cell(10, 100, 900, Origin.PROJECTED),))
+    verdicts = [judge_claims([claim(10, *ends)], wide)[0][0].verdict for ends in ((20, 50), (2_000, 3_000), (500, 600))]
+    assert verdicts == [ClaimVerdict.UNDERSTATED, ClaimVerdict.OVERSTATED, ClaimVerdict.NOT_MEASURED]
+
+
 def test_a_quantity_that_nobody_measured_is_not_measured():
     (judged,), _ = judge_claims([claim(10, 5, 6)], {})
     assert (judged.verdict, "no run of v gave q" in judged.reason) == (ClaimVerdict.NOT_MEASURED, True)

@@ -113,8 +113,8 @@ def exponent(growth: Growth | None) -> str:
     shown = f"size^{growth.exponent:.2f}".replace("-", figures.MINUS)
     if growth.exponent_low is None or growth.exponent_high is None:
         return f"{shown} (no interval)"
-    ends = f"{shown} ({growth.exponent_low:.2f} to {growth.exponent_high:.2f}{_bend(growth)})"
-    return ends.replace("-", figures.MINUS)
+    told = f"{shown} ({growth.exponent_low:.2f} to {growth.exponent_high:.2f}{_bend(growth)})"
+    return told.replace("-", figures.MINUS)
 
 
 def _bend(growth: Growth) -> str:
@@ -134,7 +134,7 @@ def per_item(growth: Growth | None, unit: str) -> str:
 
 def about(one: JudgedClaim) -> str:
     """Return what a claim speaks of, in its own words if it has any."""
-    told = " ".join(text for text in (one.claim.words, one.claim.source) if text)
+    told = "; ".join(text for text in (one.claim.words, one.claim.source) if text)
     return f"{one.claim.variant}: {title(one.claim.quantity)}" + (f" ({told})" if told else "")
 
 
@@ -152,8 +152,12 @@ def verdict(one: JudgedClaim) -> str:
 
 def measured(one: JudgedClaim) -> str:
     """Return the figure that a claim was held against."""
-    ends = interval(one.cell, one.claim.unit, as_claimed) if one.cell else ""
-    return f"{middle(one)} ({ends})" if ends else middle(one)
+    return f"{middle(one)} ({ends(one)})" if ends(one) else middle(one)
+
+
+def ends(one: JudgedClaim) -> str:
+    """Return the interval of that figure; nothing where it has none."""
+    return interval(one.cell, one.claim.unit, as_claimed) if one.cell else ""
 
 
 def middle(one: JudgedClaim) -> str:

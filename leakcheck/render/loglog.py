@@ -125,7 +125,7 @@ def _path(scale: _Scale, kind: str, colour: int, cells: Sequence[Cell]) -> str:
 
 def _claim(scale: _Scale, colour: int, claim: Claim) -> str:
     top, bottom = scale.y(claim.high), scale.y(claim.low)
-    return f'<path class="claim v{colour}" d="M{scale.x(claim.size)} {min(top, bottom - 2)}V{bottom}"/>'
+    return f'<path class="claim v{colour}" d="M{scale.x(claim.size)} {min(top, bottom - 8)}V{bottom}"/>'
 
 
 def _x_ticks(sizes: Iterable[float]) -> tuple[float, ...]:

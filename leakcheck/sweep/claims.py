@@ -19,7 +19,7 @@ from leakcheck.sweep.growth import line
 SHAPE_TOLERANCE = 0.2
 """An exponent that is claimed may lie so far outside of the interval: claims are round numbers."""
 WIDEST_PROJECTION = 3.0
-"""A projection whose ends lie further apart than this says nothing about a claim."""
+"""A projection whose ends lie further apart than this confirms no claim."""
 
 Key = tuple[str, str]
 """Variant and quantity."""
@@ -30,8 +30,8 @@ def judge_claims(
 ) -> tuple[tuple[JudgedClaim, ...], tuple[JudgedShape, ...]]:
     """Judge each claim, and the shape of those that speak of one quantity at several sizes.
 
-    - *not measured*: there is no figure at that size, or only a projection without an interval or with a wider one
-      than threefold;
+    - *not measured*: there is no figure at that size, or a projection without an interval, or one that overlaps and is
+      wider than threefold: so wide an interval can contradict a claim, and cannot confirm it;
     - *understated* by the ratio of the nearest ends, when the measured interval lies above the claimed one;
       *overstated* when it lies below;
     - *wrong shape*: they overlap here, but the claims of this quantity grow with an exponent that lies outside of the
@@ -50,7 +50,7 @@ def judge_claims(
 
 def _judged(claim: Claim, series: SweepSeries | None, shape: JudgedShape | None) -> JudgedClaim:
     cell, why = _cell(claim, series)
-    if cell is None or cell.low is None or cell.high is None:
+    if why or cell is None or cell.low is None or cell.high is None:
         return JudgedClaim(claim=claim, verdict=ClaimVerdict.NOT_MEASURED, cell=cell, reason=why)
     if cell.low > claim.high:
         return JudgedClaim(claim=claim, verdict=ClaimVerdict.UNDERSTATED, factor=cell.low / claim.high, cell=cell)
@@ -58,13 +58,16 @@ def _judged(claim: Claim, series: SweepSeries | None, shape: JudgedShape | None)
         if cell.high <= 0:
             return JudgedClaim(claim=claim, verdict=ClaimVerdict.OVERSTATED, cell=cell, reason="nothing was measured")
         return JudgedClaim(claim=claim, verdict=ClaimVerdict.OVERSTATED, factor=claim.low / cell.high, cell=cell)
+    if cell.origin is Origin.PROJECTED and cell.high > WIDEST_PROJECTION * cell.low:
+        why = "the projection's interval is wider than threefold; measure larger sizes"
+        return JudgedClaim(claim=claim, verdict=ClaimVerdict.NOT_MEASURED, cell=cell, reason=why)
     if shape is not None and shape.fits is False:
         return JudgedClaim(claim=claim, verdict=ClaimVerdict.WRONG_SHAPE, cell=cell, reason=shape.reason)
     return JudgedClaim(claim=claim, verdict=ClaimVerdict.CONFIRMED, cell=cell)
 
 
 def _cell(claim: Claim, series: SweepSeries | None) -> tuple[Cell | None, str]:
-    """Return the figure at the claim's size, and why it cannot be used (its interval is then to be ignored)."""
+    """Return the figure at the claim's size, and why it cannot be held against it; an empty text where it can."""
     if series is None:
         return None, f"no run of {claim.variant} gave {claim.quantity}"
     if series.unit != claim.unit:
@@ -74,8 +77,6 @@ def _cell(claim: Claim, series: SweepSeries | None) -> tuple[Cell | None, str]:
         return None, cell.reason if cell and cell.reason else "this size was not run"
     if cell.low is None or cell.high is None:
         return cell, "projected from two sizes only, which gives no interval"
-    if cell.origin is Origin.PROJECTED and cell.high > WIDEST_PROJECTION * max(cell.low, 1e-300):
-        return None, "the projection's interval is wider than threefold; measure larger sizes"
     return cell, ""
 
 
