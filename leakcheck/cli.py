@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from leakcheck import __version__
-from leakcheck.commands import audit, probes, report, selftest, watch
+from leakcheck.commands import audit, probes, report, selftest, sweep, watch
 from leakcheck.credentials import Secrets
 from leakcheck.errors import LeakcheckError
 
@@ -38,7 +38,7 @@ def _root(*, version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
-for _command in (audit, watch, report, selftest, probes):
+for _command in (audit, watch, sweep, report, selftest, probes):
     _command.register(app)
 
 

@@ -199,7 +199,8 @@ def test_the_documented_pyproject_table_is_a_valid_plan(tmp_path):
 
 
 def test_every_option_named_in_the_readme_is_one_of_a_command(leakcheck):
-    pages = [leakcheck(command, "--help", env={"COLUMNS": "80"}).stdout for command in ("audit", "watch", "run")]
+    commands = ("audit", "watch", "run", "sweep")
+    pages = [leakcheck(command, "--help", env={"COLUMNS": "80"}).stdout for command in commands]
     known = set(re.findall(r"--[a-z][a-z-]+", "".join(pages)))
     named = {
         option for text in IN_LINE.findall(FENCED.sub("", README)) for option in re.findall(r"--[a-z][a-z-]+", text)

@@ -76,10 +76,10 @@ class Conversation:
                 self._finish()
         self._ring()
 
-    def play(self, job: Job, watch: Callable[[], None]) -> Job:
-        """Play `job` to its end, or to the conversation's (`ended`). `watch` is called every 0.25 s and may raise."""
+    def play(self, job: Job, watch: Callable[[], None], every: float = _SLICE) -> Job:
+        """Play `job` to its end, or to the conversation's (`ended`). `watch` is called so often (s) and may raise."""
         self.begin(job)
-        while not job.finished.wait(_SLICE):
+        while not job.finished.wait(every):
             watch()
         return job
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,6 +28,7 @@ _HANG_UP_SECONDS = 1.0
 """How long a server that does not read may hold up the end."""
 _GONE_SECONDS = 1.0
 """The root has ended and nothing was answered for so long: whoever holds the pipes open is not the server."""
+_MEANWHILE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +44,8 @@ class Greeting:
 class Peer:
     """One target, and the one conversation with it. Errors are TargetDied, NotReady or TargetError, in words."""
 
-    def __init__(self, target: Target, secrets: Secrets) -> None:
-        """Take over the target's pipes until `close`."""
+    def __init__(self, target: Target, secrets: Secrets, meanwhile: Callable[[], None] | None = None) -> None:
+        """Take over the target's pipes until `close`; `meanwhile` is called while we wait, and may raise."""
         if target.stdin is None or target.stdout is None:
             raise TargetError(
                 "The target has no pipes to speak MCP over; it must be started, not attached to by --pid."
@@ -52,6 +53,7 @@ class Peer:
         self.target = target
         self.conversation = Conversation(target.stdin, target.stdout)
         self._secrets = secrets
+        self._meanwhile = meanwhile
         self._seen = (0, time.monotonic())
 
     def close(self) -> None:
@@ -67,7 +69,8 @@ class Peer:
     def play(self, job: Job, doing: str) -> Job:
         """Play a job to its end; `doing` says in messages what it was. Raises TargetDied."""
         self._seen = (self.conversation.messages, time.monotonic())
-        self.conversation.play(job, lambda: self._watch(doing))
+        every = {} if self._meanwhile is None else {"every": _MEANWHILE_SECONDS}
+        self.conversation.play(job, lambda: self._watch(doing), **every)
         if self.conversation.ended is not None:
             raise self.died(doing)
         if job.problem is not None:
@@ -151,6 +154,8 @@ class Peer:
 
     def _watch(self, doing: str) -> None:
         """Look after the target while an answer is awaited."""
+        if self._meanwhile is not None:
+            self._meanwhile()
         talk, now = self.conversation, time.monotonic()
         if not talk.messages and talk.garbage_lines > _BANNER_LINES:
             raise self._silent(0.0)
