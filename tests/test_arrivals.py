@@ -65,6 +65,7 @@ def free_port():
         return one.getsockname()[1]
 
 
+@pytest.mark.share(2)
 @pytest.mark.parametrize("processes", [(), ("--processes", 2)])
 def test_a_stall_is_seen_by_all_who_came_meanwhile(locust, stalling, processes):
     if processes:
@@ -106,6 +107,7 @@ def test_too_few_users_begin_late_and_that_is_in_the_latency_and_told(locust, st
     assert row["from_sent"]["p90_ms"] < 300, "of sent requests only one met the stall"
 
 
+@pytest.mark.share(4)
 @pytest.mark.parametrize("wrong", ["many", "-1", "nan", "inf"])
 def test_a_rate_that_is_none_is_refused(locust, wrong):
     said, code, _ = locust(f"--arrival-rate={wrong}")

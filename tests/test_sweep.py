@@ -19,6 +19,8 @@ from leakcheck.errors import UsageError
 from leakcheck.sweep import claimed, parsing
 from leakcheck.sweep.parsing import load
 
+pytestmark = pytest.mark.share(2)
+
 GROWER = Path(__file__).parent / "programs" / "grower.py"
 SCHEMA = json.loads(resources.files("leakcheck").joinpath("schema/sweep.schema.json").read_text(encoding="utf-8"))
 TALK = f"""
