@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import select
 import ssl
+import time
 from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
@@ -24,6 +25,8 @@ _poll = get_original("select", "poll")
 _READ = 64 * 1024
 _INFORMATIONAL = 200
 """Statuses below it announce an answer and are none."""
+_FRESH_SECONDS = 0.01
+"""A connection that was used so lately has not been closed by a clock of the server's: it is not looked at again."""
 _REDIRECTS = frozenset({307, 308})
 """The ones that keep the method and the body."""
 
@@ -161,6 +164,7 @@ class Connection:
             self._sock = context.wrap_socket(self._sock, server_hostname=where[0])
         self._sock.settimeout(None)
         self._headers = headers
+        self.used = time.monotonic()
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._after_method = f" {target} HTTP/1.1\r\nHost: {parts.netloc.rpartition('@')[2]}\r\n"
 
@@ -181,6 +185,8 @@ class Connection:
 
     def is_quiet(self) -> bool:
         """Whether nothing has come, not even the other side's goodbye: a request may be sent."""
+        if time.monotonic() - self.used < _FRESH_SECONDS:
+            return True
         poll = _poll()
         poll.register(self._sock.fileno(), select.POLLIN)
         return not poll.poll(0)
@@ -266,6 +272,7 @@ class Pool:
 
     def keep(self, connection: Connection) -> None:
         """Keep a connection for a further request."""
+        connection.used = time.monotonic()
         self._kept.append(connection)
 
     def drop(self) -> None:

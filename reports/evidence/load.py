@@ -31,7 +31,7 @@ from measuring import without_paths
 
 import loadtests
 
-ROUNDS, CALLS = 15, 3000
+ROUNDS, CALLS = 25, 3000
 RATE, SECONDS = 50.0, 50
 MILLION = 1_000_000
 P99_MS = 100.0
