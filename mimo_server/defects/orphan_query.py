@@ -24,7 +24,7 @@ DEFECT = Defect(
         shapes={'metric.mimo_registry_entries{registry="queries"}': ("flat", "sawtooth", "peak")},
         operation="task:drops",
     ),
-    audit=scenario("drops"),
+    audit=scenario("synapse"),
     serve=SERVES_HTTP,
 )
 

@@ -30,7 +30,7 @@ DEFECT = Defect(
             "memory.pss",
         ),
     ),
-    audit=scenario("drops"),
+    audit=scenario("synapse"),
     serve=SERVES_HTTP,
 )
 
