@@ -127,5 +127,14 @@ def bench_memory(session: nox.Session) -> None:
     session.run("python", "-P", "reports/memory", "report", folder)
 
 
+@nox.session
+def tables(session: nox.Session) -> None:
+    """The audit's tables, measured: a sweep of three profiles, then issue by issue. Goes on where it was ended."""
+    session.install(".[server]")
+    folder = session.posargs[0] if session.posargs else f"reports/{dt.datetime.now(dt.UTC).date()}-10k-to-1m"
+    session.run("leakcheck", "sweep", "reports/plans/audit.toml", "--out", folder, success_codes=[0, 3])
+    session.run("python", "-P", "reports/tables", folder)
+
+
 def _path(session: nox.Session) -> str:
     return os.pathsep.join((str(Path(session.bin)), os.environ["PATH"], str(Path(sys.executable).parent)))

@@ -1,0 +1,120 @@
+"""The audit's tables, claim by claim, beside what was measured: `issues` and `embeddings`, as JSON, Markdown and HTML.
+
+    nox -s tables                                  measure what is missing, then write all of it
+    python -P reports/tables reports/<date>-10k-to-1m
+
+The figures of the issues come from the audits that the plan names; those of the sweep stand in sweep.html beside.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from embeddings import KINDS, measured
+from said import of_defect, of_profile
+
+import leakcheck
+
+PLAN = Path(__file__).parent.parent / "plans" / "issues.toml"
+CLAIMED_JSON_BYTES = 12_000
+"""The audit: "~12KB as JSON text"."""
+_CSS = Path(leakcheck.__file__).parent / "render" / "templates" / "report.css"
+
+
+def main() -> None:
+    """Write the tables into a folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "embeddings.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(measured(), indent=1) + "\n")
+    document = {"issues": issues(), "embeddings": json.loads(kept.read_text())}
+    (folder / "issues.json").write_text(json.dumps(document, indent=1) + "\n")
+    (folder / "issues.md").write_text(markdown(document))
+    (folder / "issues.html").write_text(html(document))
+
+
+def issues() -> list[dict[str, Any]]:
+    """Each issue with what was said of its defects, and of the correct server."""
+    plan = tomllib.loads(PLAN.read_text())
+    evidence = PLAN.parent.parent.parent / plan["evidence"]
+    found = []
+    for issue in plan["issues"]:
+        defects = dict.fromkeys((*issue["current"], *issue["faithful"]))
+        found.append(
+            {
+                **{name: issue[name] for name in ("number", "title", "claim", "verdict", "why")},
+                "evidence": plan["evidence"],
+                "current": [of_defect(evidence, name) for name in issue["current"]],
+                "faithful": [of_defect(evidence, name) for name in issue["faithful"]],
+                "fixed": of_profile(evidence, defects),
+            }
+        )
+    return found
+
+
+def markdown(document: dict[str, Any]) -> str:
+    """For readers on a code host."""
+    lines = [
+        "# The audit's issues, measured",
+        "",
+        "Each defect was switched on in the reference server and audited, and so was the server without it.",
+        "`current` is what the audit says, `faithful` what the audited code did, `fixed` the correct server.",
+        "The memory tables stand in [sweep.md](sweep.md).",
+        "",
+        "| issue | the audit | measured in `current` | measured in `faithful` | in `fixed` | the claim is |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in document["issues"]:
+        cells = (
+            f"{one['number']} {one['title']}",
+            one["claim"],
+            _cell(one["current"]),
+            _cell(one["faithful"]),
+            one["fixed"],
+            f"**{one['verdict']}**: {one['why']}",
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    stored = document["embeddings"]
+    lines += [
+        "",
+        "## Embedding storage",
+        "",
+        f"Bytes of one embedding of {stored['dimensions']} dimensions, and recall@10 against float64 among",
+        f"{stored['vectors']:,} hard vectors, {stored['queries']} queries. The audit says {CLAIMED_JSON_BYTES:,} as",
+        "JSON text.",
+        "",
+        "| kept as | bytes | a million, GB | recall@10 |",
+        "|---|---|---|---|",
+    ]
+    for kind, row in stored["rows"].items():
+        lines.append(f"| {KINDS[kind]} | {row['bytes']:,.0f} | {row['bytes'] / 1000:.2f} | {row['recall_at_10']:.4f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(defects: list[dict[str, str]]) -> str:
+    return "<br>".join(f"[`{one['defect']}`]({one['link']}): {one['said']}" for one in defects) or "–"
+
+
+def html(document: dict[str, Any]) -> str:
+    """One page, no script, nothing loaded."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+    )
+    template = environment.get_template("issues.html.jinja")
+    return template.render(**document, kinds=KINDS, css=_CSS.read_text(), claimed=CLAIMED_JSON_BYTES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
