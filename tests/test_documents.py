@@ -265,9 +265,9 @@ def laid_out():
 def there():
     return {
         path.relative_to(ROOT).as_posix()
-        for package in ("leakcheck", "loadtests", "mimo_server", "reports/evidence")
+        for package in ("leakcheck", "loadtests", "mimo_server", "reports/evidence", "reports/plans", "reports/tables")
         for path in (ROOT / package).rglob("*.*")
-        if path.suffix in {".py", ".jinja", ".css", ".json"}
+        if path.suffix in {".py", ".jinja", ".css", ".json", ".toml"}
         and not any(part.startswith((".", "__pycache__")) for part in path.relative_to(ROOT).parts)
     }
 
