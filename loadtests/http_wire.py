@@ -226,21 +226,22 @@ class Pool:
         self._parts, self._headers, self._seconds = urlsplit(url), headers, seconds
         self._kept: list[Connection] = []
 
-    def ask(self, method: str, headers: Mapping[str, str], body: bytes | None, *, again: bool) -> Line:
+    def ask(self, method: str, headers: Mapping[str, str], body: bytes | None) -> Line:
         """Send a request; return when the head of the answer is there.
 
-        With `again`, a kept connection that turns out to be closed is replaced, and the request goes out once more.
+        A server may close a kept connection at the very moment of sending: where it ends before anything of an answer
+        has come, the request goes out once more, over a new one, as browsers do.
         A redirection to the same host that keeps the method (307, 308) is followed once, for good.
         Raises ClosedError, GarbageError or OSError.
         """
-        line = self._ask(method, headers, body, again=again)
+        line = self._ask(method, headers, body)
         if line.response.status_code in _REDIRECTS and self._moved(line.response.get("location")):
             line.release()
             self.drop()
-            line = self._ask(method, headers, body, again=again)
+            line = self._ask(method, headers, body)
         return line
 
-    def _ask(self, method: str, headers: Mapping[str, str], body: bytes | None, *, again: bool) -> Line:
+    def _ask(self, method: str, headers: Mapping[str, str], body: bytes | None) -> Line:
         while self._kept:
             connection = self._kept.pop()
             if not connection.is_quiet():
@@ -248,8 +249,8 @@ class Pool:
                 continue
             try:
                 return self._sent(connection, method, headers, body)
-            except (ConnectionError, BrokenPipeError) as error:
-                if not again or (isinstance(error, ClosedError) and error.begun):
+            except ConnectionError as error:
+                if isinstance(error, ClosedError) and error.begun:
                     raise
                 self.drop()  # the others idled for longer
         return self._sent(Connection(self._parts, self._headers, self._seconds), method, headers, body)

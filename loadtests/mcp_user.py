@@ -43,8 +43,6 @@ LINGER_SECONDS = 0.25
 LARGEST = 32 * 1024 * 1024
 """Bytes of one answer."""
 EVENT_STREAM = "text/event-stream"
-IDLE_SECONDS = 0.5
-"""A kept connection that was idle for longer may have been closed by the server's clock."""
 _TOO_LARGE = f"an answer of more than {LARGEST >> 20} MiB"
 _FAILURES = (OSError, GarbageError)
 Result = TypeVar("Result")
@@ -84,7 +82,6 @@ class McpUser(User):
         self._connections: Pool | None = None
         self.patience = PATIENCE_SECONDS
         self._kept: dict[str, Session] = {}
-        self._heard = float("-inf")
 
     @property
     def url(self) -> str:
@@ -154,7 +151,7 @@ class McpUser(User):
         """GET a JSON document of the same host, as /health. Raises MissingError or WrongError."""
         with self.counted("GET", path) as count:
             pool = Pool(f"{(self.host or '').rstrip('/')}{path}", self.default_headers or {}, self.patience)
-            line = pool.ask("GET", {"Accept": "application/json"}, None, again=False)
+            line = pool.ask("GET", {"Accept": "application/json"}, None)
             try:
                 body = _body(line.response)
             finally:
@@ -229,14 +226,10 @@ class McpUser(User):
             )
 
     def send(self, method: str, headers: Mapping[str, str], body: bytes | None = None) -> Line:
-        """Send a request over a kept connection and return when the answer's head was read; within `counted`.
-
-        Servers close connections that idle for seconds, perhaps at the moment of sending: then it goes out once more.
-        """
+        """Send a request over a kept connection and return when the answer's head was read; within `counted`."""
         if self._connections is None:
             self._connections = Pool(self.url, self.default_headers or {}, self.patience)
-        idle = time.monotonic() - self._heard > IDLE_SECONDS
-        return self._connections.ask(method, headers, body, again=idle)
+        return self._connections.ask(method, headers, body)
 
     def _read(self, line: Line, session: Session, inbox: Inbox, count: dict[str, int]) -> Answer:
         response = line.response
@@ -253,7 +246,6 @@ class McpUser(User):
                     inbox.take(body)
         finally:
             line.release()  # closes it if it was not read to its end
-        self._heard = time.monotonic()
         foreign = response.status_code < 400 and kind not in {EVENT_STREAM, "application/json"} and count["length"]
         return Answer(
             status=response.status_code,

@@ -49,10 +49,12 @@ def request(wire):
     return head.decode(), body
 
 
-def ask(pool, *, again=False):
-    line = pool.ask("POST", {"Accept": "text/plain"}, b"{}", again=again)
-    body = b"".join(iter(line.response.read, b""))
-    line.release()
+def ask(pool):
+    line = pool.ask("POST", {"Accept": "text/plain"}, b"{}")
+    try:
+        body = b"".join(iter(line.response.read, b""))
+    finally:
+        line.release()
     return line.response.status_code, body
 
 
@@ -114,9 +116,28 @@ def test_what_is_no_whole_answer_is_said_by_kind(server, pieces, error):
 def test_a_kept_connection_that_was_closed_meanwhile_is_replaced(server):
     pool = Pool(server([[OK]], [[OK]]), {}, 5)
     assert ask(pool) == (200, b"ok")
-    assert ask(pool, again=True) == (200, b"ok")
+    assert ask(pool) == (200, b"ok")
     pool.drop()
     assert len(server.heard) == 2
+
+
+def test_a_kept_connection_that_ends_at_the_moment_of_sending_is_replaced_and_a_new_one_is_not(server):
+    pool = Pool(server([[OK], []], [[OK]]), {}, 5)
+    assert [ask(pool), ask(pool)] == [(200, b"ok"), (200, b"ok")], "it heard the second request, and hung up"
+    pool.drop()
+    assert len(server.heard) == 3
+    with pytest.raises(ClosedError):
+        ask(Pool(server([[]]), {}, 5))
+
+
+def test_an_answer_that_has_begun_is_not_asked_for_again(server):
+    pool = Pool(server([[OK], [b"HTTP/1.1 2"]], [[OK]]), {}, 5)
+    assert ask(pool) == (200, b"ok")
+    with pytest.raises(ClosedError):
+        ask(pool)
+    pool.drop()
+    assert ask(pool) == (200, b"ok")
+    pool.drop()
 
 
 def test_a_redirection_is_followed_to_the_same_host_only(server):
@@ -137,7 +158,7 @@ def test_a_redirection_to_somebody_else_is_the_answer(server):
 def test_lines_of_a_stream_come_one_by_one(server):
     pieces = [CHUNKED, b"7\r\ndata: a\r\n", b"5\r\n\n\ndat\r\n", b"5\r\na: b\n\r\n", b"1\r\nc\r\n0\r\n\r\n"]
     pool = Pool(server([pieces]), {}, 5)
-    line = pool.ask("POST", {}, b"{}", again=False)
+    line = pool.ask("POST", {}, b"{}")
     assert list(iter(line.response.readline, b"")) == [b"data: a\n", b"\n", b"data: b\n", b"c"]
     line.release()
     pool.drop()
