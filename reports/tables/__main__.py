@@ -40,6 +40,7 @@ def main() -> None:
     (folder / "issues.json").write_text(json.dumps(document, indent=1) + "\n")
     (folder / "issues.md").write_text(markdown(document))
     (folder / "issues.html").write_text(html(document))
+    (folder / "figures.json").write_text(json.dumps(figures(folder, document), indent=1) + "\n")
 
 
 def issues() -> list[dict[str, Any]]:
@@ -59,6 +60,27 @@ def issues() -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def figures(folder: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """What the documents quote: embeddings, and of a sweep beside it what was claimed and what was measured."""
+    found: dict[str, Any] = {"embeddings": document["embeddings"]["rows"]}
+    for name in ("confirmed", "partly", "wrong"):
+        found[name] = sum(one["verdict"] == name for one in document["issues"])
+    if (path := folder / "sweep.json").exists():
+        for one in json.loads(path.read_text())["claims"]:
+            claim, cell = one["claim"], one["cell"]
+            row = {"verdict": one["verdict"], "factor": _digits(one["factor"])}
+            if cell and cell["value"] is not None:
+                row |= {"mb": _digits(cell["value"] / 1e6), "origin": cell["origin"]}
+                row |= {"low_mb": _digits((cell["low"] or 0) / 1e6), "high_mb": _digits((cell["high"] or 0) / 1e6)}
+            key = claim["quantity"].replace(".", "_")
+            found.setdefault(claim["variant"], {}).setdefault(key, {})[str(claim["size"])] = row
+    return found
+
+
+def _digits(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
 
 
 def markdown(document: dict[str, Any]) -> str:
