@@ -15,6 +15,7 @@ from locust import User
 from locust.event import EventHook
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
+from loadtests.failures import Failures
 from loadtests.latencies import Latencies, summary
 from loadtests.schedule import Arrival, Schedule
 
@@ -51,6 +52,7 @@ class OpenLoop:
 
     def __init__(self) -> None:
         self.schedule = Schedule(self._note)
+        self.failures = Failures()
         self.from_intended, self.from_sent = Latencies(), Latencies()
         """By row: `POST tools/call echo`, and OPERATIONS, also by step."""
         self.counts: dict[int, Counter[str]] = {}
@@ -61,6 +63,7 @@ class OpenLoop:
     def clear(self) -> None:
         """Begin anew: nothing is due, nothing counted."""
         self.schedule.clear()
+        self.failures.clear()
         self.from_intended.clear()
         self.from_sent.clear()
         self.counts, self.steps = {}, []
@@ -108,7 +111,10 @@ class OpenLoop:
         self.counts.setdefault(step, Counter())[what] += 1
 
     def request(self, facts: dict[str, Any]) -> None:
-        """Count a request that has just ended; its response time becomes the one from the intention."""
+        """Count a request that has just ended; its response time becomes the one from the intention.
+
+        Of failures that each have words of their own only the first ones are passed on as they are.
+        """
         took = float(facts["response_time"]) / 1000
         operation: Operation | None = getattr(getcurrent(), _UNDER_WAY, None)
         total = took
@@ -116,6 +122,8 @@ class OpenLoop:
             total = operation.counted(took)
             operation.failed |= facts.get("exception") is not None
             facts["response_time"] = total * 1000
+        if (error := facts.get("exception")) is not None:
+            facts["exception"] = self.failures.bounded(error)
         name = f"{facts['request_type']} {facts['name']}"
         self.from_sent.record(name, took)
         self.from_intended.record(name, total)

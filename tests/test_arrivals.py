@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from loadtests.failures import MOST, Failures, FurtherError
 from loadtests.latencies import MOST_NAMES, OTHERS, Latencies, summary, three_digits
 
 LOCUSTFILE = """
@@ -126,6 +127,18 @@ def test_histograms_of_workers_are_merged_as_if_they_were_one():
     assert summary(merged.of("a")) == summary(whole.of("a"))
     assert summary(merged.of("a"))["p50_ms"] == pytest.approx(1000, rel=0.001)
     assert summary(merged.of("a"))["p99_ms"] == pytest.approx(1980, rel=0.001)
+
+
+def test_failures_in_words_without_number_become_one():
+    failures = Failures()
+    first = [ValueError(f"memory {number} is not found") for number in range(MOST)]
+    assert [failures.bounded(one) for one in first] == first
+    further = {failures.bounded(ValueError(f"another {number}")) for number in range(1000)}
+    assert [type(one) for one in further] == [FurtherError]
+    again = ValueError("memory 3 is not found")
+    assert failures.bounded(again) is again
+    failures.clear()
+    assert failures.bounded(ValueError("another 5")) not in further
 
 
 def test_names_without_number_share_a_row():
