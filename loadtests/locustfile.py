@@ -120,6 +120,18 @@ def calls(era: Era, options: argparse.Namespace) -> Iterator[Rpc]:
         logger.info("%s: tool %s is not called: %s", era.version, shown(name), reason)
 
 
+def answered(user: McpUser, era: Era, options: argparse.Namespace) -> Iterator[Rpc]:
+    """Yield the calls that are worth playing: a tool that nobody named may want arguments that nobody gave."""
+    is_named = bool(options.mcp_tool or options.mcp_arguments)
+    for rpc in calls(era, options):
+        result = {} if is_named else user.ask(user.kept(era.version), *rpc, expect=Expect.ANSWER)
+        if result.get("isError"):
+            reason = "it answers its smallest arguments with an error: give --mcp-arguments"
+            logger.info("%s: tool %s is not called: %s", era.version, shown(str((rpc[1] or {}).get("name"))), reason)
+        else:
+            yield rpc
+
+
 def inputs(era: Era, rpcs: list[Rpc]) -> Iterator[Input]:
     """Yield what can be played in an era."""
     chosen = rpcs or [("tools/list", None)]
@@ -159,7 +171,7 @@ class Scenario:
         found.prepare(type(user))
         for version, words in found.failures.items():
             logger.info("%s is not spoken: %s", version, words)
-        every = [given for era in found.eras for given in inputs(era, list(calls(era, options)))]
+        every = [given for era in found.eras for given in inputs(era, list(answered(user, era, options)))]
         weights = {way: getattr(options, f"mcp_{way}") for way in WEIGHTS}
         ways = {way: [given for given in every if given.way == way] for way in WEIGHTS if weights[way] > 0}
         played = {way: choice for way, choice in ways.items() if choice}

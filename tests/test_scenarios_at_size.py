@@ -162,3 +162,11 @@ def test_empty_answers_of_a_busy_server_are_failures(serve, played):
     played("fill", host, "-u", 1, "--memories", 400, "--verify-every", 0)
     said, _ = played("search", host, "--memories", 400, "-u", 40, "-r", 40, "-t", "4s", code=1)
     assert "0 of 400 memories, where 10 were asked" in said
+
+
+def test_the_locustfile_for_people_leaves_out_what_no_smallest_arguments_fit(serve):
+    command = ["locust", "-f", LOADTESTS / "locustfile.py", "--host", serve(), "--headless", "-u", 3, "-t", "3s"]
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "tool memory_get is not called: it answers its smallest arguments with an error" in done.stderr
+    assert "tools/call memory_stats" in done.stderr + done.stdout
