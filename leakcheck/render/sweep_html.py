@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
 from leakcheck.model.sweep import ClaimVerdict, Outcome, Sweep, SweepSeries
 from leakcheck.render import _sweep_words as words
-from leakcheck.render import figures, loglog
-from leakcheck.render._visible import visible
+from leakcheck.render import loglog
+from leakcheck.render.html import template
 
 PLUGIN = False
 FILE = "sweep.html"
@@ -46,8 +44,16 @@ def render(sweep: Sweep) -> bytes:
     page = b""
     for most in _MOST_ROWS:
         page = (
-            _template()
-            .render(sweep=sweep, pictures=tuple(_pictures(sweep)), most=most, others=_others(sweep), tone=_tone(sweep))
+            template("sweep.html.jinja", _MOST_TEXT)
+            .render(
+                sweep=sweep,
+                pictures=tuple(_pictures(sweep)),
+                most=most,
+                others=_others(sweep),
+                tone=_tone(sweep),
+                words=words,
+                tones=TONES,
+            )
             .encode()
         )
         if len(page) <= LARGEST:
@@ -104,20 +110,3 @@ def _others(sweep: Sweep) -> dict[str, tuple[SweepSeries, ...]]:
             one for one in sweep.series if one.variant == variant.name and one.quantity not in first
         )
     return found
-
-
-def _template() -> jinja2.Template:
-    def tame(value: object) -> object:
-        """Every expression of the template passes here before it is escaped; only our own drawings go as they are."""
-        return visible(value, _MOST_TEXT) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = jinja2.Environment(
-        autoescape=True,
-        finalize=tame,
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        lstrip_blocks=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.globals.update(figures=figures, words=words, tones=TONES)
-    return environment.get_template("sweep.html.jinja")
