@@ -5,6 +5,8 @@ import re
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -106,6 +108,42 @@ def test_too_few_users_begin_late_and_that_is_in_the_latency_and_told(locust, st
     row = told["rows"]["GET /"]
     assert row["from_intended"]["p90_ms"] > 300
     assert row["from_sent"]["p90_ms"] < 300, "of sent requests only one met the stall"
+
+
+SHAPES = Path(find_spec("loadtests").origin).parent / "shapes"
+
+
+@pytest.mark.share(2)
+@pytest.mark.parametrize(
+    ("limit", "said"), [(5000, "the knee is at 40 operations a second"), (0, "no step met the limit")]
+)
+def test_the_staircase_says_which_step_met_the_limit(locust, stalling, tmp_path, limit, said):
+    both = f"{tmp_path / 'locustfile.py'},{SHAPES / 'staircase.py'}"
+    stairs = ("--arrival-rate", 40, "--stairs", 2, "--stairs-seconds", 2, "--stairs-p99", limit)
+    told, code, found = locust("--host", stalling, "-u", 60, *stairs, file=both)
+    assert said in told
+    assert code == (0 if limit else 1)
+    first, _ = found["steps"]
+    assert (first["rate"], first["meets"]) == (20, limit > 0)
+
+
+@pytest.mark.share(2)
+def test_a_plateau_rises_and_a_soak_is_silent_in_between(locust, stalling, tmp_path):
+    own = tmp_path / "locustfile.py"
+    rise = ("--arrival-rate", 40, "--plateau-rise", 4, "--plateau-hold", 2)
+    _, code, found = locust("--host", stalling, "-u", 60, *rise, file=f"{own},{SHAPES / 'plateau.py'}")
+    assert code == 0
+    assert [one["rate"] for one in found["steps"]] == [10, 20, 30, 40]
+    turns = ("--arrival-rate", 20, "--soak-load", 2, "--soak-quiet", 2, "--soak-hours", 6 / 3600)
+    _, code, found = locust("--host", stalling, "-u", 60, *turns, file=f"{own},{SHAPES / 'soak.py'}")
+    assert code == 0
+    assert [one["rate"] for one in found["steps"]] == [20, 0.01, 20]
+
+
+def test_a_shape_without_a_rate_says_what_it_needs(locust, stalling, tmp_path):
+    said, code, _ = locust("--host", stalling, file=f"{tmp_path / 'locustfile.py'},{SHAPES / 'plateau.py'}")
+    assert code == 2
+    assert "shapes need --arrival-rate" in said
 
 
 @pytest.mark.share(4)

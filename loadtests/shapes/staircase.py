@@ -8,7 +8,7 @@ milliseconds, none has failed, and at least 98 of 100 that were due have ended. 
 that does; the steps go up to --arrival-rate. Each is judged when the next one is under way, so that what it began has
 ended.
 
-Ends with exit code 0 when there is a knee, whatever failed beyond it.
+Ends with exit code 0 when there is a knee, whatever failed beyond it, and with 1 where there is none.
 
 Does not see: a knee between two steps.
 """
@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import logging
 
+from locust.runners import MasterRunner
+
 from loadtests import arrivals
 from loadtests.shapes._shape import Shape, option
 
 logger = logging.getLogger(__name__)
 ENDED_SHARE = 0.98
 """Of the operations of a step that were due."""
-JUDGED_AFTER = 5.0
-"""Seconds after the end of a step: reports of workers come every three."""
+SOON, REPORTED = 1.0, 5.0
+"""Seconds after the end of a step until it is judged, without workers and with them: those report every three."""
 
 
 class Staircase(Shape):
@@ -41,14 +43,16 @@ class Staircase(Shape):
 
     def rates(self, at: float) -> float | None:
         """The rate of the step; None when a step did not meet the limit, or after the last one."""
+        assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
         count, seconds = max(1, int(self.number("stairs"))), self.number("stairs_seconds")
-        step = int(at / seconds)
-        if not self.is_over and step >= 1 and at - step * seconds >= JUDGED_AFTER:
-            self._judge(step - 1)
-        if self.is_over or step >= count + (at - step * seconds < JUDGED_AFTER):
+        late = REPORTED if isinstance(self.runner, MasterRunner) else SOON
+        for step in range(count):
+            if not self.is_over and at >= (step + 1) * seconds + late:
+                self._judge(step)
+        if self.is_over or at >= count * seconds + late:
             self._tell()
             return None
-        return self.target * (min(step, count - 1) + 1) / count
+        return self.target * (min(int(at / seconds), count - 1) + 1) / count
 
     def _judge(self, step: int) -> None:
         assert self.runner is not None  # noqa: S101 - Locust sets it before the first tick
@@ -70,6 +74,7 @@ class Staircase(Shape):
             self.runner.environment.process_exit_code = 0  # what failed beyond the knee was what was looked for
         else:
             logger.warning("Staircase: no step met the limit; begin lower, with a smaller --arrival-rate")
+            self.runner.environment.process_exit_code = 1
 
 
 def _words(*, meets: bool) -> str:
