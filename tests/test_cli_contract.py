@@ -18,7 +18,7 @@ from leakcheck import cli, config
 from leakcheck.render._reproduce import command_line
 from leakcheck.store import read_audit
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 SCHEMA = json.loads(files("leakcheck").joinpath("schema/audit.schema.json").read_text())
 FINDING = {

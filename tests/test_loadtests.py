@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 INSTALLED = Path(find_spec("loadtests").origin).parent
 HANDSHAKE, MODERN = "2025-11-25", "2026-07-28"

@@ -21,7 +21,7 @@ from leakcheck.errors import LeakcheckError, MissingExtra, NotReady, TargetDied,
 from leakcheck.model.plan import AuditPlan, DriverKind, ToolChoice
 from leakcheck.targets.spawn import Spawned
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 PROGRAMS = Path(__file__).parent / "programs"
 SECRET = "s3cr3t-of-the-test-0123456789"

@@ -26,7 +26,7 @@ from types import MappingProxyType
 
 import pytest
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 ROWS = {
     26: "test_mimo_bad_input.py::test_a_session_that_is_not_there_is_404_and_a_wrong_id_is_refused",

@@ -25,7 +25,7 @@ from mimo_server.supervision.refusals import Refusals
 from mimo_server.supervision.registry import Registry
 from mimo_server.surface import exchange
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 SERVER = [sys.executable, "-P", "-m", "mimo_server", "--http", "127.0.0.1:0"]
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}

@@ -40,7 +40,7 @@ from mimo_server.skills.supervisor import SkillSupervisor
 from mimo_server.supervision.events import Events, Kind
 from mimo_server.supervision.restarts import RestartBudget
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 HOSTILE = Path(__file__).with_name("programs") / "skill_hostile.py"
 PATIENCE = 20.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.share(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.share(4)]
 
 LOADTESTS = Path(find_spec("loadtests").origin).parent
 ROUND_TRIPS = ("churn", "search", "sessions", "soak", "synapse", "vectors")
@@ -115,7 +115,7 @@ def test_a_store_is_filled_and_then_searched_under_open_arrivals(serve, played):
     assert left == kinds["ROUND Mixed.stores"], "one memory for each"
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("scenario", ROUND_TRIPS)
 def test_a_round_trip_leaves_nothing(serve, played, scenario):
     host = serve()

@@ -19,7 +19,7 @@ from leakcheck.errors import UsageError
 from leakcheck.sweep import claimed, parsing
 from leakcheck.sweep.parsing import load
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 GROWER = Path(__file__).parent / "programs" / "grower.py"
 SCHEMA = json.loads(resources.files("leakcheck").joinpath("schema/sweep.schema.json").read_text(encoding="utf-8"))

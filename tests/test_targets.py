@@ -25,7 +25,7 @@ from leakcheck.targets.running import Running
 from leakcheck.targets.spawn import Spawned
 from leakcheck.targets.tree import Tree, is_zombie, lives, parent_of, start_time, state_of
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 PROGRAMS = Path(__file__).with_name("programs")
 PATIENCE = 20.0
