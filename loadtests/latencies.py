@@ -22,7 +22,9 @@ OTHERS = "(other names)"
 class Latencies:
     """A histogram per key; keys are texts."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_NAMES) -> None:
+        """Take at most so many keys; what comes under further ones shares OTHERS."""
+        self._most = most
         self._by_key: dict[str, HdrHistogram] = {}
 
     def record(self, key: str, seconds: float) -> None:
@@ -31,7 +33,7 @@ class Latencies:
 
     def of(self, key: str) -> HdrHistogram:
         """The histogram of a key, made when there is none."""
-        if key not in self._by_key and len(self._by_key) >= MOST_NAMES:
+        if key not in self._by_key and len(self._by_key) >= self._most:
             key = OTHERS
         if key not in self._by_key:
             self._by_key[key] = HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)

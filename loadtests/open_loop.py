@@ -23,6 +23,8 @@ LATE_SECONDS = 0.01
 """An operation that begins this much later than intended began late: all users were busy, or this process was."""
 OPERATIONS = "operations"
 """The row of whole operations, from when they were intended to when their user was free again."""
+MOST_STEPS = 100_000
+"""A soak of years; each step has a figure of its own, whatever the rows are."""
 _UNDER_WAY = "leakcheck_operation"
 """The attribute of a user's greenlet."""
 
@@ -54,7 +56,9 @@ class OpenLoop:
         self.schedule = Schedule(self._note)
         self.failures = Failures()
         self.from_intended, self.from_sent = Latencies(), Latencies()
-        """By row: `POST tools/call echo`, and OPERATIONS, also by step."""
+        """By row: `POST tools/call echo`, and OPERATIONS."""
+        self.by_step = Latencies(MOST_STEPS)
+        """Of whole operations, from when they were intended; the key is the step's number."""
         self.counts: dict[int, Counter[str]] = {}
         """By step: due, dropped, begun, late, ended, failed."""
         self.steps: list[dict[str, float]] = []
@@ -66,6 +70,7 @@ class OpenLoop:
         self.failures.clear()
         self.from_intended.clear()
         self.from_sent.clear()
+        self.by_step.clear()
         self.counts, self.steps = {}, []
 
     def next_step(self, rate: float) -> int:
@@ -104,7 +109,7 @@ class OpenLoop:
         if operation.failed:
             self._note(step, "failed")
         self.from_intended.record(OPERATIONS, took)
-        self.from_intended.record(of_step(step), took)
+        self.by_step.record(str(step), took)
         self.from_sent.record(OPERATIONS, took - operation.behind)
 
     def _note(self, step: int, what: str) -> None:
@@ -134,6 +139,7 @@ class OpenLoop:
         return {
             "from_intended": self.from_intended.take(),
             "from_sent": self.from_sent.take(),
+            "by_step": self.by_step.take(),
             "counts": [[step, dict(one)] for step, one in counts.items()],
         }
 
@@ -141,6 +147,7 @@ class OpenLoop:
         """Add what a worker has taken."""
         self.from_intended.merge(taken["from_intended"])
         self.from_sent.merge(taken["from_sent"])
+        self.by_step.merge(taken["by_step"])
         for step, counts in taken["counts"]:
             self.counts.setdefault(step, Counter()).update(counts)
 
@@ -170,13 +177,8 @@ class OpenLoop:
             "achieved_rate": round(counts["ended"] / seconds, 3) if seconds else 0.0,
             **{name: counts[name] for name in ("due", "dropped", "begun", "late", "ended", "failed")},
             **({"meets": bool(step["meets"])} if "meets" in step else {}),
-            **summary(self.from_intended.of(of_step(number))),
+            **summary(self.by_step.of(str(number))),
         }
-
-
-def of_step(number: int) -> str:
-    """The row of a step's operations."""
-    return f"{OPERATIONS} {number}"
 
 
 class Requests(EventHook):
