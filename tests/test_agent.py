@@ -327,7 +327,7 @@ def test_types_and_blocks_grow_by_what_the_program_keeps(obeying, version):
     target.do("kept += [Kept() for _ in range(5000)]")
     second = target.floor(census=0)
     assert second["types"]["__main__.Kept"] == 5000
-    assert 5000 <= second["blocks"] - first["blocks"] < 5300
+    assert 4900 < second["blocks"] - first["blocks"] < 5300
     assert 5000 <= second["objects"] - first["objects"] < 5100
     target.do("kept.clear(); [setattr(one, 'me', one) for one in map(lambda _: Kept(), range(5000))]; one = None")
     third = target.floor(census=0)

@@ -105,7 +105,7 @@ def by_name(audit):
 @pytest.mark.share(2)
 def test_a_python_process_that_forgets_files_leaks_them_at_its_rate_by_time(leakcheck, tmp_path, programs):
     with process(sys.executable, programs / "opens_files.py") as target:
-        done = leakcheck("watch", target.pid, "--for", "11s", *QUICK, "--out", "w")
+        done = leakcheck("watch", target.pid, "--for", "16s", *QUICK, "--out", "w")
     assert done.returncode == 1, done.stderr
     found = by_name(audit_in(tmp_path / "w"))["fds.file"]
     assert found.verdict is Verdict.LEAK

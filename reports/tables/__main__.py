@@ -21,7 +21,7 @@ from said import of_defect, of_profile
 
 import leakcheck
 
-PLAN = Path(__file__).parent.parent / "plans" / "issues.toml"
+PLAN = Path(__file__).parent / "issues.toml"
 CLAIMED_JSON_BYTES = 12_000
 """The audit: "~12KB as JSON text"."""
 _CSS = Path(leakcheck.__file__).parent / "render" / "templates" / "report.css"
