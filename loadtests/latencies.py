@@ -7,6 +7,7 @@ Does not see: what lies between two values that share their first three digits.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,33 +21,46 @@ OTHERS = "(other names)"
 
 
 class Latencies:
-    """A histogram per key; keys are texts."""
+    """A histogram per key; keys are texts. Those not used of late are packed: 200 KB become some 500 B."""
 
-    def __init__(self, most: int = MOST_NAMES) -> None:
+    def __init__(self, most: int = MOST_NAMES, *, open_at_once: int = MOST_NAMES) -> None:
         """Take at most so many keys; what comes under further ones shares OTHERS."""
-        self._most = most
-        self._by_key: dict[str, HdrHistogram] = {}
+        self._most, self._open_at_once = most, open_at_once
+        self._open: OrderedDict[str, HdrHistogram] = OrderedDict()
+        """Counted into, the one used last at the end."""
+        self._packed: dict[str, bytes] = {}
+        self._order: dict[str, None] = {}
 
     def record(self, key: str, seconds: float) -> None:
         """Count one latency; what is beyond an hour counts as an hour."""
         self.of(key).record_value(min(_HIGHEST_US, max(_LOWEST_US, round(seconds * 1e6))))
 
     def of(self, key: str) -> HdrHistogram:
-        """The histogram of a key, made when there is none."""
-        if key not in self._by_key and len(self._by_key) >= self._most:
+        """The histogram of a key, made when there is none; to be counted into before the next key is asked for."""
+        if key not in self._order and len(self._order) >= self._most:
             key = OTHERS
-        if key not in self._by_key:
-            self._by_key[key] = HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
-        return self._by_key[key]
+        if key in self._open:
+            self._open.move_to_end(key)
+            return self._open[key]
+        self._order[key] = None
+        self._open[key] = histogram = HdrHistogram(_LOWEST_US, _HIGHEST_US, _DIGITS)
+        if packed := self._packed.pop(key, None):
+            histogram.decode_and_add(packed)
+        if len(self._open) > self._open_at_once:
+            oldest, idle = self._open.popitem(last=False)
+            if idle.get_total_count():
+                self._packed[oldest] = idle.encode()
+        return histogram
 
     def keys(self) -> Iterable[str]:
         """All keys, in the order of their first latency."""
-        return list(self._by_key)
+        return list(self._order)
 
     def take(self) -> dict[str, bytes]:
         """What was counted since the last call, as it is sent; nothing of it is kept."""
-        taken = {key: one.encode() for key, one in self._by_key.items() if one.get_total_count()}
-        for one in self._by_key.values():
+        taken = {**self._packed, **{key: one.encode() for key, one in self._open.items() if one.get_total_count()}}
+        self._packed.clear()
+        for one in self._open.values():
             one.reset()
         return taken
 
@@ -57,7 +71,9 @@ class Latencies:
 
     def clear(self) -> None:
         """Begin anew."""
-        self._by_key.clear()
+        self._open.clear()
+        self._packed.clear()
+        self._order.clear()
 
 
 def summary(histogram: HdrHistogram) -> dict[str, Any]:
@@ -73,10 +89,5 @@ def summary(histogram: HdrHistogram) -> dict[str, Any]:
     }
 
 
-def three_digits(milliseconds: float) -> float:
-    """A time in milliseconds with three significant digits: Locust's own tables keep two, and no part of one."""
-    return float(f"{milliseconds:.3g}")
-
-
 def _ms(microseconds: float) -> float:
-    return three_digits(microseconds / 1000)
+    return float(f"{microseconds / 1000:.3g}")

@@ -57,7 +57,7 @@ class OpenLoop:
         self.failures = Failures()
         self.from_intended, self.from_sent = Latencies(), Latencies()
         """By row: `POST tools/call echo`, and OPERATIONS."""
-        self.by_step = Latencies(MOST_STEPS)
+        self.by_step = Latencies(MOST_STEPS, open_at_once=2)
         """Of whole operations, from when they were intended; the key is the step's number."""
         self.counts: dict[int, Counter[str]] = {}
         """By step: due, dropped, begun, late, ended, failed."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.failures import MOST, Failures, FurtherError
-from loadtests.latencies import MOST_NAMES, OTHERS, Latencies, summary, three_digits
+from loadtests.latencies import MOST_NAMES, OTHERS, Latencies, summary
 
 LOCUSTFILE = """
 from locust import FastHttpUser, constant_throughput, task
@@ -195,6 +195,41 @@ def test_a_latency_is_kept_within_what_a_histogram_can_hold():
     assert (told["count"], told["max_ms"]) == (3, pytest.approx(3.6e6, rel=0.001))
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0.0, 0.0), (0.12345, 0.123), (12.345, 12.3), (1234.5, 1230.0)])
-def test_three_digits(value, shown):
-    assert three_digits(value) == shown
+def test_histograms_that_rest_are_packed_and_lose_nothing():
+    few, all_open = Latencies(open_at_once=2), Latencies()
+    for latencies in (few, all_open):
+        for number in range(60):
+            latencies.record(str(number % 6), 0.001 * (number + 1))
+    assert len(few._open) == 2
+    for key in map(str, range(6)):
+        assert summary(few.of(key)) == summary(all_open.of(key))
+    assert few.take().keys() == all_open.take().keys() == set(map(str, range(6)))
+    few.record("3", 0.5)
+    assert few.take().keys() == {"3"}
+    few.record("3", 0.5)
+    few.clear()
+    assert (few.take(), few.keys()) == ({}, [])
+
+
+BOUNDED = """
+import time
+from loadtests.bounded_stats import forget_before
+from locust.stats import RequestStats
+
+stats, now = RequestStats(), int(time.time())
+for milliseconds in (0.12345, 12.345, 1234.5):
+    stats.log_request("GET", "/", milliseconds, 1)
+    stats.log_error("GET", "/", "no")
+for one in (stats.total, stats.get("/", "GET")):
+    one.num_reqs_per_sec.update({now - 500: 7, now - 121: 7})
+    one.num_fail_per_sec[now - 500] = 7
+forget_before(stats, now - 120)
+for one in (stats.total, stats.get("/", "GET")):
+    print(sum(one.num_reqs_per_sec.values()), sum(one.num_fail_per_sec.values()))
+    print(one.num_requests, one.num_failures, *one.response_times)
+"""
+
+
+def test_locusts_statistics_forget_seconds_long_past_and_nothing_else():
+    done = subprocess.run([sys.executable, "-c", BOUNDED], capture_output=True, text=True, check=True)
+    assert done.stdout == 2 * "3 3\n3 3 0.12 12.0 1200.0\n"
