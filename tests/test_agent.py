@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 import leakcheck
+from leakcheck.targets import reaching
 
 AGENT = Path(leakcheck.__file__).with_name("agent")
 PROGRAMS = Path(__file__).with_name("programs")
@@ -147,7 +148,7 @@ def folder():
 
 @pytest.fixture
 def environment(folder):
-    return {**os.environ, "PYTHONPATH": str(AGENT / "inject"), "LEAKCHECK_AGENT": str(folder)}
+    return {**os.environ, **reaching.environment(folder, {})}
 
 
 @pytest.fixture
@@ -335,6 +336,32 @@ def test_types_and_blocks_grow_by_what_the_program_keeps(obeying, version):
     assert "__main__.Kept" not in third["types"]
     assert abs(third["blocks"] - first["blocks"]) < 300
     assert target.do("print(gc.isenabled())") == ["False"]
+
+
+FREED = """
+import ctypes; libc = ctypes.CDLL(None); libc.malloc.restype = ctypes.c_void_p
+def work(): [libc.free(ctypes.c_void_p(one)) for one in [libc.malloc(n) for n in range(24, 1024, 16) for _ in range(7)]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("existing", "least", "most"),
+    [("", 0, 4096), ("glibc.malloc.mmap_max=1000", 0, 4096), ("glibc.malloc.tcache_count=7", 100_000, 300_000)],
+)
+def test_what_was_freed_is_not_in_use_but_where_the_program_wants_its_threads_to_keep_it(
+    start, folder, existing, least, most
+):
+    variables = reaching.environment(folder, {"GLIBC_TUNABLES": existing} if existing else {})
+    target = start(
+        sys.executable,
+        PROGRAMS / "agent_obeys.py",
+        env={**os.environ, "GLIBC_TUNABLES": existing, **variables},
+    )
+    for line in FREED.strip().splitlines():
+        target.do(line)
+    first = [target.floor(census=0) for _ in range(3)][-1]
+    target.do("work()")
+    assert least <= target.floor(census=0)["malloc"] - first["malloc"] <= most
 
 
 @each_python

@@ -32,7 +32,8 @@ class Probe:
     """Gives what the agent inside each Python process read, its garbage collected first.
 
     Blocks are those of Python's allocator (`sys.getallocatedblocks`); malloc's bytes are glibc's own figure
-    (`mallinfo2`, uordblks + hblkhd) and leave out what Python's small objects take. A registry is a container that was
+    (`mallinfo2`, uordblks + hblkhd) and leave out what Python's small objects take. They include what glibc's threads
+    keep for the next request; in a process that was started here they keep nothing. A registry is a container that was
     seen to grow, named by where it hangs. Where an agent does not answer nothing is read, and the reason is kept.
 
     Does not see: memory that C code takes from the kernel past malloc; growth spread over many tiny containers (it

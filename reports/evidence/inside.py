@@ -12,7 +12,6 @@ millisecond at a time, did not come round; `gap_unasked_ms` is that of the same 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import math
 import os
@@ -31,6 +30,8 @@ from statistics import mean, median
 from typing import Any, TypeVar
 
 from measuring import where
+
+from leakcheck.targets import reaching
 
 OBJECTS = (10_000, 100_000, 1_000_000)
 CENSUS_SECONDS = 0.5
@@ -192,12 +193,8 @@ def _environment(more: dict[str, str] | None) -> dict[str, str]:
 @contextmanager
 def _agent() -> Iterator[dict[str, str]]:
     """The variables that bring the agent in, as `leakcheck audit` sets them, with a folder for it."""
-    found = importlib.util.find_spec("leakcheck")
-    if found is None or found.origin is None:
-        raise SystemExit("the package leakcheck is not installed here")
     with tempfile.TemporaryDirectory(prefix="lc-") as folder:
-        inject = Path(found.origin).with_name("agent") / "inject"
-        yield {"PYTHONPATH": str(inject), "LEAKCHECK_AGENT": folder}
+        yield reaching.environment(Path(folder), _environment(None))
 
 
 @contextmanager
