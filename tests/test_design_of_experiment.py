@@ -159,6 +159,16 @@ def test_growth_with_the_others_only_clears_the_operation_and_stays_a_leak():
     assert "call:b alone does not cause it" in judgement.evidence
 
 
+@pytest.mark.parametrize(("keeps", "verdict"), [(1.0, Verdict.LEAK), (0.6, Verdict.UNDECIDED)])
+def test_what_others_do_beside_it_does_not_make_a_leak_seem_to_slow(keeps, verdict):
+    quiet = (0, 0, 0, 0)
+    judged = [*judged_doses(12), quiet, quiet, *judged_doses(12)[1:], quiet, quiet]
+    begin = len(judged)
+    rows = [*judged, *(alone(1), but(1)) * 3]
+    judgement = accused(rows, lambda number, row: row[1] * (1 if number < begin else keeps) + 10 * (row[0] > 0), begin)
+    assert (judgement.verdict, judgement.operation) == (verdict, "call:b"), judgement.evidence
+
+
 def test_memory_is_confirmed_through_noise_and_too_little_of_it_says_nothing():
     noise = random.Random(3)
     rows = [*judged_doses(40), *(alone(1), but(1)) * 4]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from leakcheck.detect import Judgement, amount
 from leakcheck.detect.attribution import work_of
-from leakcheck.detect.slowing import slows
+from leakcheck.detect.slowing import NEARLY_AS_FAST, slows
 from leakcheck.model.finding import Per, Shape, Verdict
 from leakcheck.model.kinds import ALL, without_era
 from leakcheck.model.series import Series
@@ -63,7 +63,8 @@ def confirm(judgement: Judgement, series: Series, first: int, begin: int) -> Jud
         told += f", {_told(others, rate.unit)} of the others"
     judged = [index for index in range(first + 1, begin) if index not in series.breaks]
     early = _with_work(series, judged[: len(judged) // 2], cause)
-    slowed = rate.unit != "bytes" and slows(early, _with_work(series, only, cause))
+    is_less = alone.growth < NEARLY_AS_FAST * expected  # else the early rounds only had growth of other causes too
+    slowed = rate.unit != "bytes" and is_less and slows(early, _with_work(series, only, cause))
     what = "slowed" if alone.growth > 0 else "stopped"
     by_it = alone.growth >= _SEEN * expected and not slowed
     return _weighed(judgement, told, what, by_it=by_it, by_others=by_others)

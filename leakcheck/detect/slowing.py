@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-_NEARLY_AS_FAST = 0.9
+NEARLY_AS_FAST = 0.9
 """Late rate over early rate that is not worth telling from 1."""
 _BY_CHANCE = 2.5
 """Standard errors: a steady leak seems to slow by so much in 6 runs of 1,000."""
@@ -24,7 +24,7 @@ def slows(early: Sequence[tuple[float, float]], late: Sequence[tuple[float, floa
     if min(len(early), len(late)) < _FEWEST_ROUNDS:
         return False
     (before, error_before), (after, error_after) = _rate(early), _rate(late)
-    if before <= 0 or after >= _NEARLY_AS_FAST * before:
+    if before <= 0 or after >= NEARLY_AS_FAST * before:
         return False
     return before - after > _BY_CHANCE * math.hypot(error_before, error_after)
 

@@ -234,7 +234,10 @@ def _soak(folder: Path) -> dict[str, Any]:
             f"{temporary}/l.json",
         ]
         kib: list[int] = []
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as load:
+        with (
+            tempfile.TemporaryFile("w+") as said,
+            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as load,
+        ):
             until = time.monotonic()
             while load.poll() is None:
                 until += 30
@@ -243,6 +246,8 @@ def _soak(folder: Path) -> dict[str, Any]:
                 rollup = Path(f"/proc/{load.pid}/smaps_rollup")
                 if load.poll() is None and (found := re.search(r"^Pss_Anon: +(\d+)", rollup.read_text(), re.MULTILINE)):
                     kib.append(int(found[1]))
+            if load.returncode:
+                print(os.pread(said.fileno(), 1 << 20, 0).decode()[-5000:])
         document = json.loads(Path(temporary, "l.json").read_text())
     half = kib[len(kib) // 2 :]
     return {
