@@ -1,9 +1,10 @@
-"""The audit's tables, claim by claim, beside what was measured: `issues` and `embeddings`, as JSON, Markdown and HTML.
+"""The audit's tables, line by line, beside what was measured: tables.json, tables.md, tables.html.
 
     nox -s tables                                  measure what is missing, then write all of it
     python -P reports/tables reports/<date>-10k-to-1m
 
-The figures of the issues come from the audits that the plan names; those of the sweep stand in sweep.html beside.
+The figures of memory come from the sweep beside (sweep.json), those of the issues from the audits that issues.toml
+names, those of embeddings are measured here. With no sweep beside, there are no tables of memory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import jinja2
 from embeddings import KINDS, measured
+from memory import memory
 from said import of_defect, of_profile
 
 import leakcheck
@@ -36,10 +38,15 @@ def main() -> None:
     kept = folder / "embeddings.json"
     if not kept.exists():
         kept.write_text(json.dumps(measured(), indent=1) + "\n")
-    document = {"issues": issues(), "embeddings": json.loads(kept.read_text())}
-    (folder / "issues.json").write_text(json.dumps(document, indent=1) + "\n")
-    (folder / "issues.md").write_text(markdown(document))
-    (folder / "issues.html").write_text(html(document))
+    sweep = folder / "sweep.json"
+    document = {
+        "memory": memory(sweep) if sweep.exists() else None,
+        "issues": issues(),
+        "embeddings": json.loads(kept.read_text()),
+    }
+    (folder / "tables.json").write_text(json.dumps(document, indent=1) + "\n")
+    (folder / "tables.md").write_text(markdown(document))
+    (folder / "tables.html").write_text(html(document))
     (folder / "figures.json").write_text(json.dumps(figures(folder, document), indent=1) + "\n")
 
 
@@ -86,11 +93,18 @@ def _digits(value: float | None) -> float | None:
 def markdown(document: dict[str, Any]) -> str:
     """For readers on a code host."""
     lines = [
-        "# The audit's issues, measured",
+        "# The audit's tables, measured",
+        "",
+        "`current` is what the audit says of the code, `faithful` what the code did, `fixed` the reference server",
+        "without faults. ~ marks a projection from the sizes that were measured, with its interval at 95 %.",
+    ]
+    if document["memory"]:
+        lines += _memory_lines(document["memory"])
+    lines += [
+        "",
+        "## The eight issues, and the supervision tree",
         "",
         "Each defect was switched on in the reference server and audited, and so was the server without it.",
-        "`current` is what the audit says, `faithful` what the audited code did, `fixed` the correct server.",
-        "The memory tables stand in [sweep.md](sweep.md).",
         "",
         "| issue | the audit | measured in `current` | measured in `faithful` | in `fixed` | the claim is |",
         "|---|---|---|---|---|---|",
@@ -122,6 +136,24 @@ def markdown(document: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _memory_lines(memory: dict[str, Any]) -> list[str]:
+    lines = ["", "## Memory usage", "", "Anonymous memory of the process tree at its highest, while it searches.", ""]
+    lines += _table(memory["whole"])
+    lines += ["", *(f"- {one}" for one in memory["stopped"])]
+    lines += ["", "## Primary consumers", "", *_table(memory["consumers"])]
+    lines += ["", "## Improvements", "", *_table(memory["improvements"])]
+    lines += [
+        "",
+        f"All quantities, sizes, exponents and each claim's verdict: [sweep.md](sweep.md). {memory['machine']}.",
+    ]
+    return lines
+
+
+def _table(table: dict[str, Any]) -> list[str]:
+    rows = [table["head"], ["---"] * len(table["head"]), *table["rows"]]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
 def _cell(defects: list[dict[str, str]]) -> str:
     return "<br>".join(f"[`{one['defect']}`]({one['link']}): {one['said']}" for one in defects) or "–"
 
@@ -134,7 +166,7 @@ def html(document: dict[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
     )
-    template = environment.get_template("issues.html.jinja")
+    template = environment.get_template("tables.html.jinja")
     return template.render(**document, kinds=KINDS, css=_CSS.read_text(), claimed=CLAIMED_JSON_BYTES)
 
 
