@@ -62,7 +62,7 @@ class Response:
     def __init__(self, sock: gevent.socket.socket) -> None:
         """Wait for the head. Raises ClosedError, GarbageError or OSError."""
         self._sock = sock
-        self._headers: dict[bytes, str] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._pieces: deque[bytes] = deque()
         self._has_head = self._framed = self._begun = self._keeps = False
         self.status_code = 0
@@ -74,7 +74,8 @@ class Response:
 
     def get(self, name: str, default: str = "") -> str:
         """A header by its name in lower case."""
-        return self._headers.get(name.encode("ascii"), default)
+        value = self._headers.get(name.encode("ascii"))
+        return default if value is None else value.decode("latin-1")
 
     @property
     def can_be_kept(self) -> bool:
@@ -126,7 +127,7 @@ class Response:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header: the parser calls it."""
-        self._headers[name.lower()] = value.decode("latin-1")
+        self._headers[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """Take note of the end of the head: the parser calls it."""
@@ -173,7 +174,10 @@ class Connection:
         every = {**self._headers, **headers} if self._headers else headers
         fields = "".join([f"{name}: {value}\r\n" for name, value in every.items()])
         length = "" if body is None else f"Content-Length: {len(body)}\r\n"
-        self._sock.sendall(f"{method}{self._after_method}{fields}{length}\r\n".encode("latin-1") + (body or b""))
+        request = f"{method}{self._after_method}{fields}{length}\r\n".encode("latin-1") + (body or b"")
+        sent = self._sock.send(request)  # which most often takes all of it, and costs less than sendall
+        if sent < len(request):
+            self._sock.sendall(request[sent:])
 
     def first_bytes(self) -> bool:
         """Wait for the first bytes of the answer; False if the server closed instead."""

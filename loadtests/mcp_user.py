@@ -9,17 +9,17 @@ Does not see: streams that a server offers beside its answers; resuming of a bro
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import gevent
 from locust import User
 from locust.exception import LocustError
 
-from loadtests.http_wire import GarbageError, Line, Pool, Response
+from loadtests.counted import FAILURES, Counted
+from loadtests.http_wire import Line, Pool, Response
 from loadtests.mcp_wire import (
     CLIENT,
     HANDSHAKE,
@@ -44,23 +44,7 @@ LARGEST = 32 * 1024 * 1024
 """Bytes of one answer."""
 EVENT_STREAM = "text/event-stream"
 _TOO_LARGE = f"an answer of more than {LARGEST >> 20} MiB"
-_FAILURES = (OSError, GarbageError)
 Result = TypeVar("Result")
-
-
-def missing(error: BaseException, patience: float) -> MissingError:
-    """Return why there was no answer, from what the HTTP client raised."""
-    if isinstance(error, ConnectionRefusedError):
-        return MissingError("refused", "the connection was refused")
-    if isinstance(error, TimeoutError | gevent.Timeout):
-        return MissingError("silent", f"no answer within {patience:g} s")
-    if isinstance(error, ssl.SSLError):
-        return MissingError("tls", f"no TLS: {error.reason or error}")
-    if isinstance(error, ConnectionError):
-        return MissingError("closed", "the connection was closed before the answer was complete")
-    if isinstance(error, OSError):
-        return MissingError("refused", f"no connection: {error}")
-    return MissingError("garbage", f"the answer is no HTTP: {error}")
 
 
 class McpUser(User):
@@ -193,37 +177,12 @@ class McpUser(User):
         if self._connections is not None:
             self._connections.drop()
 
-    @contextlib.contextmanager
-    def counted(self, method: str, name: str) -> Iterator[dict[str, int]]:
+    def counted(self, method: str, name: str) -> Counted:
         """Tell Locust of what happens within as one request; what the HTTP client raises becomes MissingError.
 
         The caller sets `length` in what this yields.
         """
-        began, count, failure = time.perf_counter(), {"length": 0}, None
-        timer = gevent.Timeout.start_new(self.patience)
-        try:
-            yield count
-        except (MissingError, WrongError) as error:
-            failure = error
-            raise
-        except gevent.Timeout as expired:
-            if expired is not timer:
-                raise
-            failure = missing(expired, self.patience)
-            raise failure from None
-        except _FAILURES as error:
-            failure = missing(error, self.patience)
-            raise failure from error
-        finally:
-            timer.close()
-            self.environment.events.request.fire(
-                request_type=method,
-                name=name,
-                response_time=(time.perf_counter() - began) * 1000.0,
-                response_length=count["length"],
-                exception=failure,
-                context=self.context(),
-            )
+        return Counted(self, self.patience, method, name)
 
     def send(self, method: str, headers: Mapping[str, str], body: bytes | None = None) -> Line:
         """Send a request over a kept connection and return when the answer's head was read; within `counted`."""
@@ -269,7 +228,7 @@ class McpUser(User):
                 inbox.take(data)
             while inbox.asked:
                 self._reply(session, inbox.asked.pop())
-        with gevent.Timeout(LINGER_SECONDS, exception=False), contextlib.suppress(*_FAILURES):
+        with gevent.Timeout(LINGER_SECONDS, exception=False), contextlib.suppress(*FAILURES):
             while response.read():
                 pass
 
@@ -288,7 +247,12 @@ def kind_of(response: Response) -> str:
 def label(method: str, params: Mapping[str, Any] | None) -> str:
     """Return the name that a request has in Locust's statistics: bounded, since tools are."""
     name = (params or {}).get("name")
-    return f"{method} {shown(name, 80)}" if method == "tools/call" and isinstance(name, str) else method
+    return _called(name) if method == "tools/call" and isinstance(name, str) else method
+
+
+@functools.lru_cache(1000)
+def _called(name: str) -> str:
+    return f"tools/call {shown(name, 80)}"
 
 
 def _body(response: Response) -> bytes:

@@ -9,6 +9,7 @@ Does not see: SSE lines that end in a lone carriage return, which the standard a
 from __future__ import annotations
 
 import base64
+import functools
 import itertools
 import json
 import re
@@ -32,6 +33,9 @@ _NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri
 _PLAIN = re.compile(r"(?! )[\x20-\x7e]*(?<! )")
 _CUT = 300
 _JSON = json.JSONEncoder(separators=(",", ":"))
+_PARAMS = ',"params":'
+_MOST_REMEMBERED = 1000
+"""Texts of each kind that recur: methods, versions, names of tools."""
 
 
 class Expect(StrEnum):
@@ -78,11 +82,11 @@ class Session:
 
     def request(self, number: int, method: str, params: Mapping[str, Any] | None) -> bytes:
         """Return the body of a request."""
-        return _encoded({"id": number, "method": method}, self._enveloped(params))
+        return f'{{"jsonrpc":"2.0","id":{number},{_call(method)}{self._params(params)}}}'.encode()
 
     def notification(self, method: str, params: Mapping[str, Any] | None = None) -> bytes:
         """Return the body of a notification."""
-        return _encoded({"method": method}, params)
+        return f'{{"jsonrpc":"2.0",{_call(method)}{"" if params is None else _PARAMS + _JSON.encode(params)}}}'.encode()
 
     def headers(self, method: str | None = None, params: Mapping[str, Any] | None = None) -> dict[str, str]:
         """Return the headers of a POST of this method; without one, of a GET or DELETE."""
@@ -100,15 +104,13 @@ class Session:
             headers |= self._routing(method, params or {})
         return headers
 
-    def _enveloped(self, params: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    def _params(self, params: Mapping[str, Any] | None) -> str:
+        """The params of a request as they follow its method: in the modern era with an envelope, encoded once."""
         if not self.modern:
-            return params
-        envelope = {
-            f"{_META}protocolVersion": self.version,
-            f"{_META}clientInfo": CLIENT,
-            f"{_META}clientCapabilities": {},
-        }
-        return {**(params or {}), "_meta": envelope}
+            return "" if params is None else _PARAMS + _JSON.encode(params)
+        own = {name: value for name, value in params.items() if name != "_meta"} if params else {}
+        text = _JSON.encode(own)[:-1] if own else "{"
+        return f"{_PARAMS}{text}{',' if own else ''}{_envelope(self.version)}}}"
 
     def _routing(self, method: str, params: Mapping[str, Any]) -> dict[str, str]:
         headers = {"Mcp-Method": method}
@@ -124,11 +126,22 @@ class Session:
         return headers
 
 
-def _encoded(message: Mapping[str, Any], params: Mapping[str, Any] | None) -> bytes:
-    body = {"jsonrpc": "2.0", **message} if params is None else {"jsonrpc": "2.0", **message, "params": params}
-    return _JSON.encode(body).encode()
+@functools.lru_cache(_MOST_REMEMBERED)
+def _call(method: str) -> str:
+    return f'"method":{_JSON.encode(method)}'
 
 
+@functools.lru_cache(_MOST_REMEMBERED)
+def _envelope(version: str) -> str:
+    envelope = {
+        f"{_META}protocolVersion": version,
+        f"{_META}clientInfo": CLIENT,
+        f"{_META}clientCapabilities": {},
+    }
+    return f'"_meta":{_JSON.encode(envelope)}'
+
+
+@functools.lru_cache(_MOST_REMEMBERED)
 def _header_value(text: str) -> str:
     """Return text as the modern era writes it into a header: what is not plain goes as base64."""
     if _PLAIN.fullmatch(text) and not (text.startswith("=?base64?") and text.endswith("?=")):
