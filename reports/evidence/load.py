@@ -4,8 +4,8 @@
 
 `client` plays the same call with Locust's FastHttpUser and with McpUser, in turn. `stall` sets three loads against a
 server that stands still for two seconds in every ten: a plain open loop, which is the truth, Locust alone, and Locust
-with arrivals. `knee-1m` fills a server with a million memories over MCP, climbs the staircase, and searches for ten
-minutes at 60 % of the knee while `leakcheck watch` looks on. `soak` plays everything for half an hour and reads the
+with arrivals. `knee-1m` fills a server with a million memories over MCP, climbs the staircase, and searches for an
+hour at 60 % of the knee while `leakcheck watch` looks on. `soak` plays everything for half an hour and reads the
 memory of the load itself.
 """
 
@@ -34,11 +34,13 @@ import loadtests
 ROUNDS, CALLS = 25, 3000
 RATE, SECONDS = 50.0, 50
 MILLION = 1_000_000
+_SIZE = ("--memories", MILLION)
 P99_MS = 250.0
 """Of a step of the staircase."""
 SHARE = 0.6
 """Of the knee."""
-SEARCH_SECONDS = 600
+SEARCH_SECONDS = 3600
+"""A watch from outside needs so long: searches move the memory of a server at work up and down by megabytes."""
 SOAK_SECONDS = 1800
 _COLUMNS = {"p50": "50%", "p90": "90%", "p95": "95%", "p99": "99%"}
 """Of Locust's CSV file."""
@@ -129,12 +131,15 @@ def _stall(folder: Path) -> dict[str, Any]:
 
 
 def _locust(path: Path | str, port: int, *options: object, code: int = 0) -> str:
-    host = f"http://127.0.0.1:{port}"
-    command = ["locust", "-f", path, "--headless", "--only-summary", "--host", host, *options]
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    done = subprocess.run(_command(path, port, *options), capture_output=True, text=True, check=False)
     if done.returncode != code:
         raise RuntimeError(f"Locust ended with {done.returncode}: {done.stderr[-3000:]}")
     return done.stderr
+
+
+def _command(path: Path | str, port: int, *options: object) -> list[str]:
+    host = f"http://127.0.0.1:{port}"
+    return [*map(str, ["locust", "-f", path, "--headless", "--only-summary", "--host", host, *options])]
 
 
 @contextmanager
@@ -156,29 +161,17 @@ def _mimo(data: Path, *options: str) -> Iterator[tuple[int, int]]:
 
 def _knee(folder: Path) -> dict[str, Any]:
     del folder
-    told = Path(tempfile.mkdtemp())
-    size, search = ("--memories", MILLION), _SCENARIOS / "search.py"
-    with _mimo(_STORE, "--dimensions", "1536") as (pid, port):
+    with tempfile.TemporaryDirectory() as temporary, _mimo(_STORE, "--dimensions", "1536") as (pid, port):
+        told = Path(temporary)
         begun = time.monotonic()
-        _locust(_SCENARIOS / "fill.py", port, "-u", 3, "-r", 3, *size, "--verify-every", 50)
+        _locust(_SCENARIOS / "fill.py", port, "-u", 3, "-r", 3, *_SIZE, "--verify-every", 50)
         filled = time.monotonic() - begun
-        stairs = ("--arrival-rate", 120, "--stairs", 8, "--stairs-seconds", 20, "--stairs-p99", P99_MS)
-        _locust(
-            f"{search},{_SHAPES / 'staircase.py'}", port, "-u", 100, *size, *stairs, "--latencies", told / "stairs.json"
-        )
-        steps = json.loads((told / "stairs.json").read_text())["steps"]
+        steps = _stairs(port, told / "stairs.json")
         knee = max((one["rate"] for one in steps if one.get("meets")), default=0.0)
         if not knee:
             raise RuntimeError(f"no step met the limit: {steps}")
         rate = round(SHARE * knee, 1)
-        watch = ["leakcheck", "watch", str(pid), "--for", f"{SEARCH_SECONDS + 60}s", "--out", str(told / "watch")]
-        with subprocess.Popen(watch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as watching:
-            options = ("--arrival-rate", rate, "-t", f"{SEARCH_SECONDS}s", "--latencies", told / "search.json")
-            _locust(search, port, "-u", 100, "-r", 100, *size, *options)
-            code = watching.wait()
-    searched = json.loads((told / "search.json").read_text())
-    audit = json.loads((told / "watch" / "audit.json").read_text())
-    shutil.rmtree(told)
+        searched, watched = _searched(pid, port, rate, told)
     shutil.rmtree(_STORE)
     (step,) = searched["steps"]
     return {
@@ -188,74 +181,61 @@ def _knee(folder: Path) -> dict[str, Any]:
         "stairs": steps,
         "stairs_p99_ms": P99_MS,
         "search": searched,
-        "watch": {
-            "exit_code": code,
-            "verdict": audit["verdict"],
-            "rounds": len(audit["rounds"]),
-            "findings": [
-                {name: one[name] for name in ("resource", "verdict", "evidence")} for one in audit["findings"]
-            ],
-        },
+        "watch": watched,
         "result": {
             "knee_per_second": knee,
             "rate": rate,
+            "seconds": SEARCH_SECONDS,
             "operations": step["ended"],
-            "failed": step["failed"],
-            "late": step["late"],
-            "p50_ms": step["p50_ms"],
-            "p99_ms": step["p99_ms"],
-            "verdict": audit["verdict"],
+            **{name: step[name] for name in ("failed", "late", "p50_ms", "p99_ms")},
+            "verdict": watched["verdict"],
         },
     }
 
 
+def _stairs(port: int, told: Path) -> list[dict[str, Any]]:
+    """The steps of a staircase of searches."""
+    both = f"{_SCENARIOS / 'search.py'},{_SHAPES / 'staircase.py'}"
+    stairs = ("--arrival-rate", 120, "--stairs", 8, "--stairs-seconds", 20, "--stairs-p99", P99_MS)
+    _locust(both, port, "-u", 100, *_SIZE, *stairs, "--latencies", told)
+    steps: list[dict[str, Any]] = json.loads(told.read_text())["steps"]
+    return steps
+
+
+def _searched(pid: int, port: int, rate: float, told: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Search at a rate while a watch looks on, from before the load to its end: what each said."""
+    command = ["leakcheck", "watch", str(pid), "--for", f"{SEARCH_SECONDS}s", "--out", str(told / "watch")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as watching:
+        options = ("--arrival-rate", rate, "-t", f"{SEARCH_SECONDS}s", "--latencies", told / "search.json")
+        _locust(_SCENARIOS / "search.py", port, "-u", 100, "-r", 100, *_SIZE, *options)
+        code = watching.wait()
+    audit = json.loads((told / "watch" / "audit.json").read_text())
+    watched = {
+        "exit_code": code,
+        "verdict": audit["verdict"],
+        "rounds": len(audit["rounds"]),
+        "findings": [
+            {name: one[name] for name in ("resource", "verdict", "evidence", "detectable")} for one in audit["findings"]
+        ],
+    }
+    return json.loads((told / "search.json").read_text()), watched
+
+
 def _soak(folder: Path) -> dict[str, Any]:
-    """Read the load's own memory: PSS of its process, each half minute."""
     del folder
     with tempfile.TemporaryDirectory() as temporary, _mimo(Path(temporary, "data")) as (_, port):
+        told = Path(temporary, "latencies.json")
         both = f"{_SCENARIOS / 'soak.py'},{_SHAPES / 'soak.py'}"
-        command = [
-            "locust",
-            "-f",
-            both,
-            "--headless",
-            "--only-summary",
-            "--host",
-            f"http://127.0.0.1:{port}",
-            "-u",
-            "20",
-        ]
-        command += [
-            "--arrival-rate",
-            "20",
-            "--soak-hours",
-            str(SOAK_SECONDS / 3600),
-            "--latencies",
-            f"{temporary}/l.json",
-        ]
-        kib: list[int] = []
-        with (
-            tempfile.TemporaryFile("w+") as said,
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as load,
-        ):
-            until = time.monotonic()
-            while load.poll() is None:
-                until += 30
-                while time.monotonic() < until and load.poll() is None:
-                    time.sleep(0.5)
-                rollup = Path(f"/proc/{load.pid}/smaps_rollup")
-                if load.poll() is None and (found := re.search(r"^Pss_Anon: +(\d+)", rollup.read_text(), re.MULTILINE)):
-                    kib.append(int(found[1]))
-            if load.returncode:
-                print(os.pread(said.fileno(), 1 << 20, 0).decode()[-5000:])
-        document = json.loads(Path(temporary, "l.json").read_text())
+        options = ("-u", 20, "--arrival-rate", 20, "--soak-hours", SOAK_SECONDS / 3600, "--latencies", told)
+        code, kib = _remembered(_command(both, port, *options))
+        steps = json.loads(told.read_text())["steps"]
     half = kib[len(kib) // 2 :]
     return {
         "command": ["nox", "-s", "evidence", "--", "FOLDER", "soak"],
-        "exit_code": load.returncode,
+        "exit_code": code,
         "seconds": SOAK_SECONDS,
-        "operations": sum(step["ended"] for step in document["steps"]),
-        "failed": sum(step["failed"] for step in document["steps"]),
+        "operations": sum(step["ended"] for step in steps),
+        "failed": sum(step["failed"] for step in steps),
         "anonymous_kib_each_half_minute": kib,
         "result": {
             "first_mib": round(kib[0] / 1024, 1),
@@ -263,6 +243,26 @@ def _soak(folder: Path) -> dict[str, Any]:
             "growth_of_the_second_half_kib": half[-1] - half[0],
         },
     }
+
+
+def _remembered(command: list[str]) -> tuple[int, list[int]]:
+    """Exit code of a load, and its own memory: anonymous PSS of its process each half minute, in KiB."""
+    kib: list[int] = []
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said) as load,
+    ):
+        until = time.monotonic()
+        while load.poll() is None:
+            until += 30
+            while time.monotonic() < until and load.poll() is None:
+                time.sleep(0.5)
+            rollup = Path(f"/proc/{load.pid}/smaps_rollup")
+            if load.poll() is None and (found := re.search(r"^Pss_Anon: +(\d+)", rollup.read_text(), re.MULTILINE)):
+                kib.append(int(found[1]))
+        if load.returncode:
+            print(os.pread(said.fileno(), 1 << 20, 0).decode()[-5000:])
+    return load.returncode, kib
 
 
 ITEMS: dict[str, Callable[[Path], dict[str, Any]]] = {
@@ -279,15 +279,5 @@ def figures(folder: Path) -> dict[str, Any]:
     for name in ITEMS:
         if (path := folder / f"{name}.json").exists():
             document = json.loads(without_paths(path.read_text(), tempfile.gettempdir()))
-            left_out = {
-                "item",
-                "command",
-                "commit",
-                "at",
-                "machine",
-                "search",
-                "watch",
-                "anonymous_kib_each_half_minute",
-            }
-            found[name.replace("-", "_")] = {key: value for key, value in document.items() if key not in left_out}
+            found[name.replace("-", "_")] = {key: value for key, value in document.items() if key not in _LEFT_OUT}
     return found
