@@ -16,7 +16,10 @@ import pytest
 pytestmark = [pytest.mark.slow, pytest.mark.share(4)]
 
 LOADTESTS = Path(find_spec("loadtests").origin).parent
-ROUND_TRIPS = ("churn", "search", "sessions", "soak", "synapse", "vectors")
+ROUND_TRIPS = (
+    *("agents", "churn", "embeddings", "headers", "memories", "procedures", "search"),
+    *("sessions", "skills", "soak", "synapse", "tools", "vectors"),
+)
 """Leave nothing."""
 
 
@@ -89,10 +92,12 @@ def settled(host, wanted):
     return now
 
 
-def free_port():
+def distributed(workers):
+    """Options for so many further processes, at a port of their own: the usual one may be taken."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+        port = one.getsockname()[1]
+    return "--processes", workers, "--master-bind-port", port, "--master-port", port
 
 
 def test_a_store_is_filled_and_then_searched_under_open_arrivals(serve, played):
@@ -115,15 +120,23 @@ def test_a_store_is_filled_and_then_searched_under_open_arrivals(serve, played):
     assert left == kinds["ROUND Mixed.stores"], "one memory for each"
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(13)
+@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("scenario", ROUND_TRIPS)
-def test_a_round_trip_leaves_nothing(serve, played, scenario):
+def test_a_round_trip_leaves_nothing(serve, played, scenario, workers):
     host = serve()
     played("fill", host, "-u", 2, "--memories", 300)
     before = gauges(host)
     options = ("--memories", 300) if scenario == "search" else ()
-    _, told = played(scenario, host, *options, "-u", 6, "-r", 6, "-t", "3s", "--answer-seconds", 10)
-    assert any(name.startswith("ROUND") for name in told["rows"])
+    options += distributed(workers) if workers else ()
+    options += ("--arrival-rate", 20, "-u", 6, "-r", 6, "-t", "3s", "--answer-seconds", 10)
+    _, told = played(scenario, host, *options)
+    (step,) = told["steps"]
+    counts = {name: row["from_intended"]["count"] for name, row in told["rows"].items()}
+    rounds = sum(count for name, count in counts.items() if name.startswith("ROUND"))
+    assert 0 < step["ended"] <= rounds <= step["begun"], "every worker's histograms are in the master's"
+    assert counts["operations"] == step["ended"] == step["count"]
+    assert step["failed"] == 0
     assert settled(host, before) == before
 
 
@@ -144,9 +157,8 @@ def test_a_fill_that_was_killed_goes_on_and_stores_nothing_twice(serve, play, pl
 
 
 def test_the_first_worker_fills_and_the_run_ends(serve, played):
-    host, port = serve(), free_port()
-    distributed = ("--processes", 2, "--master-bind-port", port, "--master-port", port)
-    played("fill", host, "-u", 4, "--memories", 700, *distributed)
+    host = serve()
+    played("fill", host, "-u", 4, "--memories", 700, *distributed(2))
     assert gauges(host)["mimo_memories"] == 700
 
 
