@@ -77,6 +77,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("moment", "number"),
     [
@@ -127,6 +128,7 @@ def test_a_signal_ends_the_audit_early_and_keeps_it(moment, number, tmp_path, pr
     }
 
 
+@pytest.mark.share(3)
 @pytest.mark.parametrize(
     ("times", "arguments"),
     [

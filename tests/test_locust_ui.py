@@ -27,7 +27,7 @@ from leakcheck.model.wire import from_wire
 from leakcheck.render._axis import Asked
 from leakcheck.render.watch_charts import fragment
 
-pytestmark = pytest.mark.share(2)
+pytestmark = pytest.mark.share(3)
 
 AUDIT = Path(__file__).parents[1] / "reports/2026-11-22-line/current/audit.json"
 START = "start: leakcheck watch PID --serve 127.0.0.1:"

@@ -113,7 +113,7 @@ def test_growth_is_fitted_with_its_interval(bench):
     assert noisy["low"] < noisy["value"] < noisy["high"]
 
 
-@pytest.mark.share(3)
+@pytest.mark.share(6)
 def test_one_engine_is_measured_from_end_to_end_and_told_in_a_table(tmp_path):
     """A run as a user starts it, of the smallest size, of the one engine that needs no other package."""
     pytest.importorskip("faiss")

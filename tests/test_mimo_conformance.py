@@ -196,7 +196,7 @@ def inspected(request, node, plain_url, tmp_path):
     return ask
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 def test_the_inspector_uses_tools_and_resources(era, inspected):
     speaks = ("--protocol-era", era)

@@ -31,7 +31,7 @@ from leakcheck.model.finding import Shape
 from mimo_server.defects import PROFILES, Leak, LookAlike, WrongAnswer, defects, names, rate_keys
 from mimo_server.skills import echo
 
-pytestmark = [pytest.mark.slow, pytest.mark.share(2)]
+pytestmark = [pytest.mark.slow, pytest.mark.share(3)]
 
 COMMAND = [sys.executable, "-P", "-m", "mimo_server"]
 SERVER = [*COMMAND, "--http", "127.0.0.1:0", "--read-timeout", "120s"]  # idle connections of tests must not be lost

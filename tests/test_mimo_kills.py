@@ -126,7 +126,7 @@ def check(folder, stored, forgotten, doubted):
     return there
 
 
-@pytest.mark.share(4)
+@pytest.mark.share(6)
 @pytest.mark.parametrize("seed", range(40))
 def test_after_a_kill_at_a_random_instant_all_that_was_acknowledged_is_there(tmp_path, seed):
     chance, stored, forgotten = random.Random(seed), set(), set()

@@ -49,6 +49,8 @@ READING = (
     *("procedure_list", "procedure_status", "skill_echo", "skill_delay", "agent_ping", "interrupt_check"),
 )
 
+pytestmark = pytest.mark.share(2)
+
 
 @dataclass
 class Live:

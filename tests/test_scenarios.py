@@ -176,7 +176,7 @@ def rights(mimo, tmp_path_factory):
         yield load
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_scenario_passes_and_leaves_the_server_as_it_found_it(rights, mimo, name):
     before = left(mimo)
@@ -234,7 +234,7 @@ def test_locust_by_itself_ends_with_1_when_an_answer_was_wrong(wrong, tmp_path, 
     assert ("another's answer" in ran.stderr + ran.stdout) == bool(code)
 
 
-@pytest.mark.share(2)
+@pytest.mark.share(6)
 def test_answers_under_load_are_ones_own_and_afterwards_nothing_is_left(evidence, tmp_path):
     found = evidence.content(tmp_path, seconds=4, users=15, answer_seconds=3.0)
     assert found["failures"] == []

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.share(4)]
+pytestmark = [pytest.mark.slow, pytest.mark.share(6)]
 
 LOADTESTS = Path(find_spec("loadtests").origin).parent
 ROUND_TRIPS = (
