@@ -16,11 +16,13 @@ import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 import leakcheck
+from leakcheck.probes import CannotReadError, Setting, inside
 from leakcheck.targets import reaching
 
 AGENT = Path(leakcheck.__file__).with_name("agent")
@@ -362,6 +364,15 @@ def test_what_was_freed_is_not_in_use_but_where_the_program_wants_its_threads_to
     first = [target.floor(census=0) for _ in range(3)][-1]
     target.do("work()")
     assert least <= target.floor(census=0)["malloc"] - first["malloc"] <= most
+
+
+@pytest.mark.parametrize(("parent", "least", "most"), [(1, 0, 0), (None, 200_000, 250_000)])
+def test_of_a_process_that_ran_already_malloc_may_keep_some_for_each_thread(parent, least, most):
+    probe = inside.Probe(Setting(parent=parent))
+    with pytest.raises(CannotReadError):
+        list(probe.read_process(SimpleNamespace(inside="nothing answers there")))
+    (malloc,) = (one for one in probe.resources() if one.name == "heap.malloc")
+    assert least <= malloc.spare <= most
 
 
 @each_python

@@ -1,6 +1,7 @@
 """Memory by its kind: what Python's blocks, malloc's bytes, Node's heap and the kernel's pages are blamed for."""
 
 import random
+from dataclasses import replace
 from itertools import accumulate
 
 import pytest
@@ -104,6 +105,19 @@ def test_a_small_leak_is_found_in_sixty_rounds_with_its_rate(name, each):
         assert judged.verdict is Verdict.LEAK
         assert judged.rate.per is Per.OPERATION
         assert judged.operation or judged.rate.value == pytest.approx(each, rel=0.15)
+
+
+@pytest.mark.parametrize(("spare", "verdict"), [(0.0, Verdict.LEAK), (230_000.0, Verdict.CLEAN)])
+def test_what_may_be_kept_for_reuse_is_no_leak_and_what_is_more_is_one(spare, verdict):
+    played = doses(60)
+    few, much = (
+        [3e7 + each * done + 500 * (index % 3) for index, done in enumerate(accumulate(map(sum, played)))]
+        for each in (20, 64)
+    )  # 130 KiB and 420 KiB in the 40 judged rounds
+    for values, expected in ((few, verdict), (much, Verdict.LEAK)):
+        run = series("heap.malloc", values, played)
+        judged = judge_level(replace(run, resource=replace(run.resource, spare=spare)), 20, OF_THIRTY)
+        assert judged.verdict is expected, judged.evidence
 
 
 def test_the_interval_of_a_rate_holds_the_true_one_as_often_as_stated():

@@ -42,7 +42,7 @@ RECORDS = {"Audit": Audit, **{name: kind for name, kind in KINDS.items() if data
 ADDED_LATER = {
     "Tool": ("load_cpu_share", "achieved_share"),
     "AuditPlan": ("mcp_url", "locustfile", "host", "session_idle_seconds", "session_limit", "skip", "inside"),
-    "Resource": ("bound", "bound_by", "keeps"),
+    "Resource": ("bound", "bound_by", "keeps", "spare"),
     "Round": ("pause_seconds",),
     "Finding": ("needs", "confirmed_seconds"),
     "TargetInfo": ("invokes", "apart"),

@@ -182,7 +182,7 @@ def _median_slope(work: NDArray[np.float64], rows: NDArray[np.float64]) -> NDArr
 def _least_growth(series: Series, floors: NDArray[np.float64]) -> float:
     base = float(np.median(floors[: len(floors) // 3]))
     habits = _habits(series.resource.name)
-    return max(habits.least_share * abs(base), habits.least)
+    return max(habits.least_share * abs(base), habits.least, series.resource.spare)
 
 
 def _objections(

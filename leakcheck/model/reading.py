@@ -42,6 +42,8 @@ class Resource:
     """What keeps it there: `maxlen`, `maxsize`, or the line of code that does; without `bound`, one unknown."""
     keeps: bool = False
     """Whether its code is known and takes nothing out of it: no entry can be held for a time only."""
+    spare: float = 0.0
+    """So much of it may be freed already and kept for reuse: growth up to that is no leak."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

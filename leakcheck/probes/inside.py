@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from leakcheck.guards import bound_in_source, keeps_in_source
 from leakcheck.model.reading import REGISTRY, Holder, Reading, Resource, Statistic
@@ -24,6 +25,8 @@ POSSIBLE = tuple(
 )
 """What a Python process can tell, beside its registries."""
 _MOST_REGISTRIES = 200
+_THREAD_KEEPS = sum(range(24, 1033, 16)) * 7
+"""Bytes: 64 sizes of blocks, seven of each, which glibc keeps for each thread and counts as in use."""
 _UNNAMED = " not named yet"
 """So ends the name of a container that hangs nowhere known yet; it gets one at a later floor, or is let go."""
 
@@ -33,32 +36,32 @@ class Probe:
 
     Blocks are those of Python's allocator (`sys.getallocatedblocks`); malloc's bytes are glibc's own figure
     (`mallinfo2`, uordblks + hblkhd) and leave out what Python's small objects take. They include what glibc's threads
-    keep for the next request; in a process that was started here they keep nothing. A registry is a container that was
-    seen to grow, named by where it hangs. Where an agent does not answer nothing is read, and the reason is kept.
+    keep for the next request, some 230 KiB each; in a process that was started here they keep nothing. A registry is a
+    container that was seen to grow, named by where it hangs. Where an agent does not answer nothing is read, and the
+    reason is kept.
 
     Does not see: memory that C code takes from the kernel past malloc; growth spread over many tiny containers (it
     shows in `heap.blocks`, without a name); containers with fewer than 8 entries; Python embedded in another program.
     """
 
     def __init__(self, setting: Setting) -> None:
-        del setting
-        self._is_python = False
+        self._is_started_here = setting.parent is not None
+        self._fixed: tuple[Resource, ...] = ()
         self._registries: dict[str, Resource] = {}
 
     def resources(self) -> tuple[Resource, ...]:
         """Nothing until a Python process was seen; then the fixed ones, and each registry that was found."""
-        if not self._is_python:
-            return ()
-        return (*POSSIBLE, *self._registries.values())
+        return (*self._fixed, *self._registries.values())
 
     def read_process(self, look: ProcessLook) -> Iterable[Reading]:
         """Give the readings of one process. Raises CannotReadError where its agent does not answer."""
         inside = look.inside
         if inside is None:
             return
-        self._is_python = True
         if isinstance(inside, str):
+            self._know(threads=1)
             raise CannotReadError(inside)
+        self._know(sum(inside.threads.values()))
         yield Reading(resource="heap.blocks", value=inside.blocks)
         if inside.malloc is not None:
             yield Reading(resource="heap.malloc", value=inside.malloc)
@@ -69,6 +72,12 @@ class Probe:
         yield Reading(resource="tasks", value=sum(tasks.values()), holders=_holders(tasks))
         yield Reading(resource="threads.python", value=sum(inside.threads.values()), holders=_holders(inside.threads))
         yield from self._of_registries(inside)
+
+    def _know(self, threads: int) -> None:
+        """Once: what there is to be read, and what of malloc's count may be freed already."""
+        spare = 0.0 if self._is_started_here else float(_THREAD_KEEPS * threads)
+        malloc = (replace(one, spare=spare) if one.name == "heap.malloc" else one for one in POSSIBLE)
+        self._fixed = self._fixed or tuple(malloc)
 
     def _of_registries(self, inside: Inside) -> Iterable[Reading]:
         for one in inside.registries:
