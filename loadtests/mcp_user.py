@@ -122,13 +122,17 @@ class McpUser(User):
         self.notify(session, "notifications/initialized")
         return session, result
 
-    def close_session(self, session: Session) -> None:
-        """Tell the server that the session is over. It may answer 405: that it leaves this to its clock."""
+    def close_session(self, session: Session, *, may_be_over: bool = False) -> None:
+        """Tell the server that the session is over. It may answer 405: that it leaves this to its clock.
+
+        `may_be_over`: it may have idled for so long that the server closed it, which it says with 404.
+        """
         if session.id is None:
             return
+        accepted = {405, 404} if may_be_over else {405}
         with self.counted("DELETE", "DELETE session") as count:
             answer = self._read(self.send("DELETE", session.headers()), session, Inbox(None), count)
-            if answer.status >= 400 and answer.status != 405:
+            if answer.status >= 400 and answer.status not in accepted:
                 answer.result(session, Expect.RESULT)
 
     def page(self, path: str) -> Any:
@@ -170,7 +174,7 @@ class McpUser(User):
         while self._kept:
             _, session = self._kept.popitem()
             with contextlib.suppress(MissingError, WrongError):
-                self.close_session(session)
+                self.close_session(session, may_be_over=True)
 
     def drop_connections(self) -> None:
         """Close the connections that are kept for further requests."""

@@ -234,6 +234,38 @@ def test_a_session_that_the_server_let_go_is_opened_again(load, server):
         assert 0 < sessions(target) <= 4
 
 
+STOPS = """
+import sys
+from locust import events
+from locust.env import Environment
+from loadtests.mcp_user import McpUser, WrongError
+
+class Visitor(McpUser):
+    host = sys.argv[1]
+
+user = Visitor(Environment(user_classes=[Visitor], events=events))
+session = user.kept("2025-11-25")
+user.close_session(session)
+events.request.add_listener(lambda name, exception, **_: print(name, exception))
+user.on_stop()
+try:
+    user.close_session(session)
+except WrongError:
+    print("refused")
+"""
+
+
+def test_a_session_that_is_over_when_its_user_stops_is_no_failure_and_elsewhere_it_is(server):
+    target = server("mcp_http_sdk.py")
+    done = subprocess.run(
+        [sys.executable, "-c", STOPS, target.url.removesuffix("/mcp")], capture_output=True, text=True, check=True
+    )
+    at_stop, elsewhere, refused = done.stdout.splitlines()
+    assert at_stop == "DELETE session None"
+    assert elsewhere.startswith("DELETE session the server does not know its session any more (404")
+    assert refused == "refused"
+
+
 WRONG = {
     "is_error": "isError: out of\\x1b[31m paper",
     "wrong_id": "an answer to id",
