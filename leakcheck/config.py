@@ -13,7 +13,7 @@ from leakcheck.credentials import in_command, in_environment, in_json, in_url, l
 from leakcheck.errors import UsageError
 from leakcheck.model.plan import AuditPlan, ToolChoice
 from leakcheck.options import Options, fill, filled, seconds
-from leakcheck.work import check_url, work
+from leakcheck.work import assumed, check_url, work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class Setup:
 
 def plan(options: Options, port: int, directory: Path) -> Setup:
     """Check the options and build the plan. Raises UsageError: what is wrong, which value, what to do."""
+    options = assumed(options)
     _check_target(options)
     _check_numbers(options)
     to_do = work(options, port)
@@ -114,7 +115,7 @@ def _check_target(options: Options) -> None:
         raise UsageError(f"--pid {options.pid} and a command exclude each other; give one of them")
     if not options.command and options.pid is None:
         raise UsageError(
-            "No target: give a command after `--`, for example `leakcheck audit --mcp stdio -- my-server`, or --pid"
+            "No target: give a command after `--`, for example `leakcheck audit -- my-mcp-server`, or --pid"
         )
     if options.inside and options.outside:
         raise UsageError("--inside and --outside exclude each other; give one of them")

@@ -1,8 +1,8 @@
-"""What makes the target work, from the options: --mcp, --request, --drive or --locustfile."""
+"""What makes the target work, from the options: --mcp, --request, --drive or --locustfile; MCP over stdio by itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,6 +27,14 @@ class Work:
     host: str | None = None
     session_idle_seconds: float | None = None
     session_limit: int | None = None
+
+
+def assumed(options: Options) -> Options:
+    """Have a command that stands alone work as most MCP servers do, over stdin and stdout; one with a port does not."""
+    given = options.mcp or options.request or options.drive or options.locustfile
+    if given or not options.command or any("{port}" in word for word in options.command):
+        return options
+    return replace(options, mcp=_STDIO)
 
 
 def work(options: Options, port: int) -> Work:

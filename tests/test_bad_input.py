@@ -50,7 +50,14 @@ def audit(leakcheck, programs):
 USAGE = [
     # what is given, and what the message must say: what, which value, what next
     ("", "No target", "after `--`", "--pid"),
-    ("-- sleep 5", "Nothing to make the target work with", "--mcp stdio", "--mcp http", "--drive", "--locustfile"),
+    (
+        "-- sleep 5{port}",
+        "Nothing to make the target work with",
+        "--mcp stdio",
+        "--mcp http",
+        "--drive",
+        "--locustfile",
+    ),
     ("--mcp stdio -- no-such-server", "'no-such-server' was not found", "check the spelling"),
     ("--mcp stdio -- ./nothing/server", "'./nothing/server' does not exist", "check the spelling"),
     ("--mcp stdio -- /tmp", "'/tmp' is a folder", "name the program"),

@@ -108,6 +108,25 @@ def test_a_file_without_the_table_says_nothing(text, tmp_path):
     assert merged(tmp_path, text, mcp="stdio") == config.Options(mcp="stdio")
 
 
+@pytest.mark.parametrize(
+    ("given", "driver"),
+    [
+        ({"command": ("my-server", "--quiet")}, "stdio"),
+        ({"command": ("my-server",), "tool": ("store",)}, "stdio"),
+        ({"command": ("my-server",), "drive": "true"}, "command"),
+        ({"command": ("my-server", "--port={port}"), "request": ("GET http://127.0.0.1:{port}/",)}, "http"),
+    ],
+)
+def test_a_command_that_stands_alone_is_an_mcp_server_over_stdio(tmp_path, given, driver):
+    assert config.plan(config.Options(**given), 1, tmp_path).plan.driver == driver
+
+
+@pytest.mark.parametrize("given", [{"pid": 1}, {"command": ("my-server", "--port={port}")}])
+def test_a_port_and_a_process_that_runs_already_must_say_how_they_work(tmp_path, given):
+    with pytest.raises(UsageError, match="Nothing to make the target work with"):
+        config.plan(config.Options(**given), 1, tmp_path)
+
+
 def test_an_audit_takes_its_options_from_pyproject_and_fills_the_port_everywhere(leakcheck, tmp_path):
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "elsewhere").mkdir()

@@ -18,14 +18,15 @@ _HELP = """Start a server (or take a running one), make it work, judge what it l
 \b
 COMMAND is the server's, after the options; {port} in it becomes a free port.
 One of --mcp, --request, --drive and --locustfile says what makes the server
-work. --mcp URL and --locustfile need Locust: pip install
+work; without one, a command without {port} is an MCP server over stdin and
+stdout (--mcp stdio). --mcp URL and --locustfile need Locust: pip install
 'mimo-leakcheck[load]'.
 
 \b
 Examples:
   An MCP server over stdin and stdout; the tools it declares read-only and
   closed-world are called:
-    leakcheck audit --mcp stdio -- my-mcp-server --quiet
+    leakcheck audit -- my-mcp-server --quiet
   An MCP server over HTTP, which promises to forget a session after 5 s:
     leakcheck audit --mcp http://127.0.0.1:{port}/mcp --session-idle 5s \\
         -- my-mcp-server --http 127.0.0.1:{port}
