@@ -16,7 +16,7 @@ _HELP = """Finds resource leaks in long-running servers under load, and proves i
 
 \b
 Try it on a server of yours; it prints a verdict and leaves an HTML report:
-  leakcheck audit --mcp stdio -- COMMAND
+  leakcheck audit -- COMMAND
   leakcheck audit --mcp http://127.0.0.1:{port}/mcp -- COMMAND
   leakcheck audit --request 'GET http://127.0.0.1:{port}/' -- COMMAND
 """
