@@ -116,7 +116,7 @@ class Session:
         headers = {"Mcp-Method": method}
         name = params.get(_NAMED_BY.get(method, ""))
         if isinstance(name, str):
-            headers["Mcp-Name"] = _header_value(name)
+            headers["Mcp-Name"] = _header_name(name)
             for path, header in self.declared.get(name, {}).items() if method == "tools/call" else ():
                 value = _at(params.get("arguments"), path)
                 if isinstance(value, bool):
@@ -142,6 +142,11 @@ def _envelope(version: str) -> str:
 
 
 @functools.lru_cache(_MOST_REMEMBERED)
+def _header_name(text: str) -> str:
+    """Return the name of a tool, prompt or resource as a header has it; those of arguments are not worth keeping."""
+    return _header_value(text)
+
+
 def _header_value(text: str) -> str:
     """Return text as the modern era writes it into a header: what is not plain goes as base64."""
     if _PLAIN.fullmatch(text) and not (text.startswith("=?base64?") and text.endswith("?=")):
