@@ -34,8 +34,20 @@ def tables(tmp_path_factory):
             {"variant": "current", "quantity": "memory.anon.rise", "unit": "bytes", "cells": searched},
         ],
         "points": [
-            {"variant": "current", "size": 100_000, "outcome": "stopped", "reason": "its memory was above the cap"},
-            {"variant": "fixed", "size": 10_000, "outcome": "done", "reason": ""},
+            {
+                "variant": "current",
+                "size": 100_000,
+                "outcome": "stopped",
+                "reason": "its memory was above the cap",
+                "amounts": {"seconds.ready": {"value": 7200.0}},
+            },
+            {
+                "variant": "fixed",
+                "size": 10_000,
+                "outcome": "done",
+                "reason": "",
+                "amounts": {"seconds.ready": {"value": 1000.0}, "seconds.measure": {"value": 800.0}},
+            },
         ],
     }
     (folder / "sweep.json").write_text(json.dumps(sweep))
@@ -67,7 +79,13 @@ def test_the_pages_say_the_same_and_load_nothing(tables):
     for one in json.loads((tables / "tables.json").read_text())["issues"]:
         assert one["title"] in page
         assert one["title"] in text
-    for told in ("~123 MB", "2.50 MB", "~7 GB (5 GB – 9 GB)", "current at 100,000: its memory was above the cap"):
+    for told in (
+        "2.5 hours",
+        "~123 MB",
+        "2.50 MB",
+        "~7 GB (5 GB – 9 GB)",
+        "current at 100,000: its memory was above the cap",
+    ):
         assert told in page
         assert told in text
     assert "<script" not in page

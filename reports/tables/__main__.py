@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -40,6 +41,7 @@ def main() -> None:
         kept.write_text(json.dumps(measured(), indent=1) + "\n")
     sweep = folder / "sweep.json"
     document = {
+        "commit": _commit(),
         "memory": memory(sweep) if sweep.exists() else None,
         "issues": issues(),
         "embeddings": json.loads(kept.read_text()),
@@ -48,6 +50,12 @@ def main() -> None:
     (folder / "tables.md").write_text(markdown(document))
     (folder / "tables.html").write_text(html(document))
     (folder / "figures.json").write_text(json.dumps(figures(folder, document), indent=1) + "\n")
+
+
+def _commit() -> str:
+    """The tables' own; the sweep and the audits may be of earlier ones."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False, cwd=PLAN.parent)
+    return asked.stdout.strip() or "unknown"
 
 
 def issues() -> list[dict[str, Any]]:
@@ -133,6 +141,7 @@ def markdown(document: dict[str, Any]) -> str:
     ]
     for kind, row in stored["rows"].items():
         lines.append(f"| {KINDS[kind]} | {row['bytes']:,.0f} | {row['bytes'] / 1000:.2f} | {row['recall_at_10']:.4f} |")
+    lines += ["", f"Made by `nox -s tables` at {document['commit'][:12]}; it goes on where it was ended."]
     return "\n".join(lines) + "\n"
 
 

@@ -62,6 +62,7 @@ def memory(sweep: Path) -> dict[str, Any]:
         "cap": as_claimed(document["cap_bytes"], "bytes"),
         "stopped": _stopped(document),
         "machine": _machine(document),
+        "hours": round(sum(_seconds(one) for one in document["points"]) / 3600, 1),
     }
 
 
@@ -116,6 +117,12 @@ def _stopped(document: dict[str, Any]) -> list[str]:
         for one in document["points"]
         if one["outcome"] != "done"
     ]
+
+
+def _seconds(point: dict[str, Any]) -> float:
+    """What a run took to fill and to measure; a run that was stopped has only the first."""
+    amounts = point["amounts"]
+    return sum(float(amounts[name]["value"]) for name in ("seconds.ready", "seconds.measure") if name in amounts)
 
 
 def _machine(document: dict[str, Any]) -> str:
