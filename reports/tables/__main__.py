@@ -151,11 +151,8 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
     lines += ["", *(f"- {one}" for one in memory["stopped"])]
     lines += ["", "## Primary consumers", "", *_table(memory["consumers"])]
     lines += ["", "## Improvements", "", *_table(memory["improvements"])]
-    lines += [
-        "",
-        f"All quantities, sizes, exponents and each claim's verdict: [sweep.md](sweep.md). {memory['machine']}.",
-    ]
-    return lines
+    all_of_it = "All quantities, sizes, exponents and each claim's verdict: [sweep.md](sweep.md)."
+    return [*lines, "", f"{all_of_it} Measured {memory['machine']}; {memory['hours']} hours of it."]
 
 
 def _table(table: dict[str, Any]) -> list[str]:
