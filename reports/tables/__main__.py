@@ -152,7 +152,11 @@ def _memory_lines(memory: dict[str, Any]) -> list[str]:
     lines += ["", "## Primary consumers", "", *_table(memory["consumers"])]
     lines += ["", "## Improvements", "", *_table(memory["improvements"])]
     all_of_it = "All quantities, sizes, exponents and each claim's verdict: [sweep.md](sweep.md)."
-    return [*lines, "", f"{all_of_it} Measured {memory['machine']}; {memory['hours']} hours of it."]
+    return [
+        *lines,
+        "",
+        f"{all_of_it} Measured {memory['machine']}; {memory['hours']} hours of it without the runs that were stopped.",
+    ]
 
 
 def _table(table: dict[str, Any]) -> list[str]:

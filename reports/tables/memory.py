@@ -120,7 +120,7 @@ def _stopped(document: dict[str, Any]) -> list[str]:
 
 
 def _seconds(point: dict[str, Any]) -> float:
-    """What a run took to fill and to measure; a run that was stopped has only the first."""
+    """What a run took to fill and to measure; of one that was stopped nothing is known."""
     amounts = point["amounts"]
     return sum(float(amounts[name]["value"]) for name in ("seconds.ready", "seconds.measure") if name in amounts)
 
