@@ -24,6 +24,7 @@ from mimo_server.memory.store import SqliteStore
 from mimo_server.memory.vectors import unit
 
 D = 32
+pytestmark = pytest.mark.share(2)
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ NASTY = 'metric.x{path="a\\b\n</script>\x1b[31m"}'
 BEGAN = 1_795_000_000.0
 """When the watches here began, in Unix seconds."""
 ROOT = Process(pid=7, started=7, role="server", command="server")
+pytestmark = pytest.mark.share(2)
 
 
 def resource(name, *, per_process=False):

@@ -28,6 +28,7 @@ GOOD = (sys.executable, "-I", "-S", str(PROGRAMS / "mcp_good.py"))
 BAD = (sys.executable, "-I", "-S", str(PROGRAMS / "mcp_bad.py"))
 RELAY = (sys.executable, "-I", "-S", relay.__file__)
 QUICK = "echo,nap"
+pytestmark = pytest.mark.share(2)
 
 
 @pytest.fixture
