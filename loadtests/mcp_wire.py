@@ -35,7 +35,6 @@ _CUT = 300
 _JSON = json.JSONEncoder(separators=(",", ":"))
 _PARAMS = ',"params":'
 _MOST_REMEMBERED = 1000
-"""Texts of each kind that recur: methods, versions, names of tools."""
 
 
 class Expect(StrEnum):
@@ -82,11 +81,12 @@ class Session:
 
     def request(self, number: int, method: str, params: Mapping[str, Any] | None) -> bytes:
         """Return the body of a request."""
-        return f'{{"jsonrpc":"2.0","id":{number},{_call(method)}{self._params(params)}}}'.encode()
+        return f'{{"jsonrpc":"2.0","id":{number},"method":{_JSON.encode(method)}{self._params(params)}}}'.encode()
 
     def notification(self, method: str, params: Mapping[str, Any] | None = None) -> bytes:
         """Return the body of a notification."""
-        return f'{{"jsonrpc":"2.0",{_call(method)}{"" if params is None else _PARAMS + _JSON.encode(params)}}}'.encode()
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method}
+        return _JSON.encode(message if params is None else {**message, "params": params}).encode()
 
     def headers(self, method: str | None = None, params: Mapping[str, Any] | None = None) -> dict[str, str]:
         """Return the headers of a POST of this method; without one, of a GET or DELETE."""
@@ -127,11 +127,6 @@ class Session:
 
 
 @functools.lru_cache(_MOST_REMEMBERED)
-def _call(method: str) -> str:
-    return f'"method":{_JSON.encode(method)}'
-
-
-@functools.lru_cache(_MOST_REMEMBERED)
 def _envelope(version: str) -> str:
     envelope = {
         f"{_META}protocolVersion": version,
@@ -141,17 +136,15 @@ def _envelope(version: str) -> str:
     return f'"_meta":{_JSON.encode(envelope)}'
 
 
-@functools.lru_cache(_MOST_REMEMBERED)
-def _header_name(text: str) -> str:
-    """Return the name of a tool, prompt or resource as a header has it; those of arguments are not worth keeping."""
-    return _header_value(text)
-
-
 def _header_value(text: str) -> str:
     """Return text as the modern era writes it into a header: what is not plain goes as base64."""
     if _PLAIN.fullmatch(text) and not (text.startswith("=?base64?") and text.endswith("?=")):
         return text
     return f"=?base64?{base64.b64encode(text.encode()).decode()}?="
+
+
+_header_name = functools.lru_cache(_MOST_REMEMBERED)(_header_value)
+"""Of a tool, prompt or resource; the values of arguments are not worth keeping."""
 
 
 def _at(node: Any, path: tuple[str, ...]) -> Any:
