@@ -27,7 +27,10 @@ from leakcheck.model.series import Series
 
 _STORES = ("metric.", "memory.", "files.", "heap.", "node.", REGISTRY)
 """Where what a tool stores shows."""
-_MEMORY = ("memory.", "heap.", "node.")
+_INSIDE = ("heap.", "node.")
+_MEMORY = ("memory.", *_INSIDE)
+_BYTES_INSIDE = frozenset({"heap.malloc", "node.heap"})
+"""What a process counts of its own bytes: the system's pages hold at least that."""
 _SECOND_VIEWS = {
     "fds.socket": "sockets.",
     "fds.file": "files.deleted",
@@ -79,9 +82,16 @@ class Case:
             and one.judgement.verdict in {Verdict.CLEAN, Verdict.UNDECIDED}
             and one.series.values[-1] > one.series.values[one.first]
         ]
-        for name, one in alone.items():
-            if name.startswith(_MEMORY):
-                judgement = explain(one.judgement, one.series, one.first, fillers, self.by_chance)
+        leaking = [
+            one.series
+            for name, one in alone.items()
+            if name.startswith(REGISTRY) and one.judgement.verdict is Verdict.LEAK
+        ]
+        for name in sorted(alone, key=lambda name: name.startswith("memory.")):
+            one = alone[name]
+            leaks_inside = any(alone[key].judgement.verdict is Verdict.LEAK for key in _BYTES_INSIDE & alone.keys())
+            if name.startswith(_INSIDE) or (name.startswith("memory.") and not leaks_inside):
+                judgement = explain(one.judgement, one.series, one.first, fillers, leaking, self.by_chance)
                 alone[name] = replace(one, judgement=judgement)
         inside = [one.judgement for name, one in alone.items() if name in {"heap.blocks", "heap.malloc"}]
         if "memory.anon" in alone and self._is_inside():

@@ -22,17 +22,27 @@ _FAR_LESS = 0.5
 """Of the squares that the containers leave unexplained."""
 _OF_PAGES = 0.5
 """…where pages are counted: the allocator adds to what is held."""
+_AT_FIRST = 1e3
+"""Of containers that gained in the same rounds, least squares gives the growth to the one with the larger numbers."""
 
 
-def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[Filler], by_chance: float) -> Judgement:
+def explain(
+    judgement: Judgement,
+    series: Series,
+    first: int,
+    fillers: Sequence[Filler],
+    leaking: Sequence[Series],
+    by_chance: float,
+) -> Judgement:
     """Put growth of memory down to containers that fill up to their bounds, and judge what is left of it.
 
-    `fillers`: each with the floor from which on it was read; what is judged is where all of them were.
+    `fillers`: each with the floor from which on it was read; what is judged is where all of them were. `leaking`:
+    containers that leak.
 
-    Each round's growth is regressed on what the containers gained in it (least squares, no weight below zero). Where
-    they account for four fifths of the growth and what is left beside them is no leak, the memory is clean as they are:
-    it is full when they are; undecided, where a bound is there and its height is not known. Anything but a leak or an
-    undecided rise is returned as it is.
+    Each round's growth is regressed on what the containers gained in it (least squares, no weight below zero); what
+    those that leak may hold is put down to them. Where those that fill account for four fifths of the growth and what
+    is left beside them is no leak, the memory is clean as they are: it is full when they are; undecided, where a bound
+    is there and its height is not known. Anything but a leak or an undecided rise is returned as it is.
 
     Does not see: a leak that grows in step with a container that fills, until that is full.
     """
@@ -42,9 +52,10 @@ def explain(judgement: Judgement, series: Series, first: int, fillers: Sequence[
     floors = _floors(series, first)
     held = [_floors(one, first) for one, _ in fillers]
     rise = float(floors[-1] - floors[0]) if len(floors) >= _FEWEST_FLOORS else 0.0
-    gains = np.column_stack([np.diff(one) for one in held])
+    gains = np.column_stack([np.diff(one) for one in (*held, *(_floors(one, first) * _AT_FIRST for one in leaking))])
     pages = series.resource.name.startswith("memory.")
     weights, error = _fit(np.diff(floors), gains, None if pages else _work(series, first))
+    weights = weights[: len(held)]
     explained = sum(float(weight * (one[-1] - one[0])) for weight, one in zip(weights, held, strict=True))
     least = _OF_PAGES if pages else _EXPLAINED
     if rise <= 0 or explained < least * rise:
@@ -74,7 +85,8 @@ def _filling(
             evidence = f"{told}, which has a bound that could not be read."
             return replace(filling, verdict=Verdict.UNDECIDED, evidence=evidence)
         to_come += float(weight) * max(0.0, one.bound - one.totals[-1])
-    evidence = f"{told}, which fills up to its bound: {amount(to_come, series.resource.unit)} more until then."
+    ends = "which fills up to its bound" if len(fillers) == 1 else "which fill up to their bounds"
+    evidence = f"{told}, {ends}: {amount(to_come, series.resource.unit)} more until then."
     return replace(filling, verdict=Verdict.CLEAN, evidence=evidence)
 
 

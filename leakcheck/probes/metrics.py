@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
+from prometheus_client.samples import Sample
 
 from leakcheck.model.reading import Reading, Resource, Statistic
 from leakcheck.probes import CannotReadError, Setting, TreeView
@@ -18,11 +19,15 @@ _MOST_SERIES = 200
 _MOST_BYTES = 4 << 20
 _TIMEOUT_SECONDS = 5.0
 _ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+_CEILINGS = ("_limit", "_max", "_max_entries", "_max_size", "_capacity")
 _NOT_QUANTITIES = (
     *("_timestamp_seconds", "_time_seconds", "_created", "_info"),
-    *("_limit", "_max", "_high_water", "_peak"),
+    *(*_CEILINGS, "_high_water", "_peak"),
 )
 """Suffixes of gauges that hold an instant, a label set, a ceiling or a record, and no amount that is held now."""
+_HELD = ("_entries", "_size", "_items", "")
+"""Suffixes of a gauge of entries; what is before is the name that its ceiling and its evictions share with it."""
+_EVICTIONS = ("_evicted", "_evictions")
 _FRACTIONS = ("_bytes", "_seconds", "_ratio", "_percent", "_celsius", "_joules", "_volts", "_load")
 """Suffixes of gauges that are not counts even where their value is whole."""
 
@@ -30,8 +35,12 @@ _FRACTIONS = ("_bytes", "_seconds", "_ratio", "_percent", "_celsius", "_joules",
 class Probe:
     """Reads a Prometheus or OpenMetrics page: each gauge is a series per label set, at most 200.
 
-    `process_*` is left out: those are read from outside, and better. Does not see: counters, histograms, summaries
-    (they grow by design), series beyond the first 200, gauges of instants.
+    `process_*` is left out: those are read from outside, and better. A gauge of entries that has its ceiling and a
+    counter of evictions beside it (`x_entries`, `x_limit`, `x_evicted_total`, of the same labels) makes room for newer
+    ones, and is bounded there. A ceiling alone bounds nothing: a pool that turns away when full can be full of leaks.
+
+    Does not see: counters, histograms, summaries (they grow by design), series beyond the first 200, gauges of
+    instants; a ceiling that was not there or another one when the series was first seen; whether the page is true.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -47,23 +56,45 @@ class Probe:
         del view
         if self._setting.metrics_url is None:
             return
-        for name, value in _gauges(self._setting.metrics_url, self._setting.headers):
+        families = {one.name: one for one in _families(self._setting.metrics_url, self._setting.headers)}
+        for sample in _gauges(families.values()):
+            name = _name(sample)
             resource = self._resources.get(name)
             if resource is None:
                 if len(self._resources) >= _MOST_SERIES:
                     continue
-                self._resources[name] = _resource(name, value)
-            yield Reading(resource=name, value=value)
+                self._resources[name] = _resource(name, sample.value, _makes_room_at(sample, families))
+            yield Reading(resource=name, value=float(sample.value))
 
 
-def _gauges(url: str, headers: Mapping[str, str]) -> Iterable[tuple[str, float]]:
-    for family in _families(url, headers):
+def _gauges(families: Iterable[Metric]) -> Iterator[Sample]:
+    for family in families:
         if family.type != "gauge" or family.name.startswith("process_") or family.name.endswith(_NOT_QUANTITIES):
             continue
-        for sample in family.samples:
-            if math.isfinite(sample.value):
-                labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
-                yield f"metric.{sample.name}" + (f"{{{labels}}}" if labels else ""), float(sample.value)
+        yield from (sample for sample in family.samples if math.isfinite(sample.value))
+
+
+def _name(sample: Sample) -> str:
+    labels = ",".join(f'{key}="{value}"' for key, value in sorted(sample.labels.items()))
+    return f"metric.{sample.name}" + (f"{{{labels}}}" if labels else "")
+
+
+def _makes_room_at(held: Sample, families: Mapping[str, Metric]) -> Sample | None:
+    """The ceiling at which the oldest entries go, where the page says that they do."""
+    for end in _HELD:
+        if held.name.endswith(end):
+            stem = held.name.removesuffix(end)
+            ceiling = next(_beside(held, stem, _CEILINGS, families), None)
+            if ceiling is not None and ceiling.value > 0 and any(_beside(held, stem, _EVICTIONS, families)):
+                return ceiling
+    return None
+
+
+def _beside(held: Sample, stem: str, ends: Sequence[str], families: Mapping[str, Metric]) -> Iterator[Sample]:
+    """Samples of the families of that name that have the labels of what is held, and perhaps more (a reason)."""
+    for end in ends:
+        if (family := families.get(stem + end)) is not None:
+            yield from (one for one in family.samples if held.labels.items() <= one.labels.items())
 
 
 def _families(url: str, headers: Mapping[str, str]) -> list[Metric]:
@@ -80,7 +111,7 @@ def _families(url: str, headers: Mapping[str, str]) -> list[Metric]:
         raise CannotReadError(f"the metrics page is neither OpenMetrics nor Prometheus text: {error}") from error
 
 
-def _resource(name: str, value: float) -> Resource:
+def _resource(name: str, value: float, ceiling: Sample | None) -> Resource:
     plain = name.removeprefix("metric.").partition("{")[0]
     counted = value == int(value) and not plain.endswith(_FRACTIONS)
     return Resource(
@@ -89,4 +120,6 @@ def _resource(name: str, value: float) -> Resource:
         statistic=Statistic.COUNT if counted else Statistic.LEVEL,
         per_process=False,
         title=name.removeprefix("metric."),
+        bound=None if ceiling is None else float(ceiling.value),
+        bound_by="" if ceiling is None else ceiling.name,
     )

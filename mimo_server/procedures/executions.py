@@ -44,7 +44,7 @@ class Procedures:
         """By id, with the clock's time of its end; oldest first."""
         self._kept_limit = kept
         self._kept_seconds = kept_seconds
-        self._kept_high_water = 0
+        self._kept_high_water = self._kept_evicted = 0
         self._clock = clock
         self._open = False
 
@@ -129,7 +129,10 @@ class Procedures:
     def forget_old(self) -> None:
         """Drop ended runs that are too old or too many."""
         oldest_kept = self._clock() - self._kept_seconds
-        while self._kept and (len(self._kept) > self._kept_limit or next(iter(self._kept.values()))[0] <= oldest_kept):
+        while len(self._kept) > self._kept_limit:
+            self._kept.popitem(last=False)
+            self._kept_evicted += 1
+        while self._kept and next(iter(self._kept.values()))[0] <= oldest_kept:
             self._kept.popitem(last=False)
 
     def bounds(self) -> tuple[Bound, ...]:
@@ -141,6 +144,7 @@ class Procedures:
             limit=self._kept_limit,
             high_water=self._kept_high_water,
             rejected=0,
+            evicted=self._kept_evicted,
         )
         return (self._running.bound(), kept)
 

@@ -32,7 +32,7 @@ class RateLimit:
         self.name, self.per_second, self.burst, self.keys = name, per_second, burst, keys
         self._now = now
         self._buckets: OrderedDict[Hashable, _Bucket] = OrderedDict()
-        self._high_water = self._refused = 0
+        self._high_water = self._refused = self._evicted = 0
 
     def admit(self, key: Hashable) -> None:
         """Take one token of that key. Raises LimitError, which says when to try again."""
@@ -55,6 +55,7 @@ class RateLimit:
         """Let go of the keys that are too many."""
         while len(self._buckets) > self.keys:
             self._buckets.popitem(last=False)
+            self._evicted += 1
 
     def forget(self, key: Hashable) -> None:
         """The caller has gone. A key that is not there is no error."""
@@ -69,5 +70,6 @@ class RateLimit:
                 limit=self.keys,
                 high_water=self._high_water,
                 rejected=self._refused,
+                evicted=self._evicted,
             ),
         )

@@ -25,6 +25,8 @@ class Bound:
     """Most there ever were at once."""
     rejected: int
     """Turned away at the limit since the start."""
+    evicted: int | None = None
+    """Oldest ones dropped at the limit to make room since the start; None where a full one turns away instead."""
 
 
 class Registry(Generic[Entry]):

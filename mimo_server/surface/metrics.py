@@ -57,13 +57,16 @@ def _bounds(bounds: Iterable[Bound]) -> Iterable[Metric]:
     limits = GaugeMetricFamily("mimo_registry_limit", "Most entries at once", labels=["registry"])
     highest = GaugeMetricFamily("mimo_registry_high_water", "Most entries so far", labels=["registry"])
     rejected = CounterMetricFamily("mimo_registry_rejected", "Entries turned away", labels=["registry"])
+    evicted = CounterMetricFamily("mimo_registry_evicted", "Oldest entries dropped for newer", labels=["registry"])
     for bound in bounds:
         entries.add_metric([bound.name], bound.size)
         highest.add_metric([bound.name], bound.high_water)
         rejected.add_metric([bound.name], bound.rejected)
         if bound.limit is not None:
             limits.add_metric([bound.name], bound.limit)
-    return (entries, limits, highest, rejected)
+        if bound.evicted is not None:
+            evicted.add_metric([bound.name], bound.evicted)
+    return (entries, limits, highest, rejected, evicted)
 
 
 async def rendered(app: App) -> bytes:
