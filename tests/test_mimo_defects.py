@@ -115,10 +115,12 @@ class Live:
         assert self.result("agent_ping", agent="../a")["isError"]
 
     def drop(self):
-        """An agent that joins, asks, and is gone without a word."""
+        """An agent that joins, subscribes, asks, and is gone without a word."""
         agent = websocket.create_connection(f"ws://127.0.0.1:{self.port}/synapse", timeout=10, suppress_origin=True)
         agent.send(json.dumps({"type": "hello", "agent": f"a{next(IDS)}"}))
         assert json.loads(agent.recv())["type"] == "welcome"
+        agent.send(json.dumps({"type": "subscribe", "topics": ["system:alert"]}))
+        assert json.loads(agent.recv())["type"] == "topics"
         agent.send(json.dumps({"type": "query", "ref": "q", "query": "a"}))
         agent.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         agent.shutdown()

@@ -19,19 +19,13 @@ class Synapse(CheckedUser):
     @task
     @round_trip
     def drops(self) -> None:
-        """Join, ask something, and break off."""
-        with Agent(self, phrase(1)) as agent:
-            agent.say("query", ref="q", query=phrase())
-            agent.drop()
-
-    @task
-    @round_trip
-    def subscribes(self) -> None:
-        """Join, subscribe to alerts, see that it is so, and leave properly."""
+        """Join, subscribe to alerts, see that it is so, ask something, and break off."""
         with Agent(self, phrase(1)) as agent:
             agent.say("subscribe", topics=["system:alert"])
             topics = agent.hear("topics").get("topics")
             must("system:alert" in (topics or ()), f"after subscribing to alerts the topics are {topics}")
+            agent.say("query", ref="q", query=phrase())
+            agent.drop()
 
     @task
     @round_trip

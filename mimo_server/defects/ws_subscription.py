@@ -18,8 +18,8 @@ DEFECT = Defect(
         "later message to that agent is copied once for each of them. A subscription that its owner gives up itself "
         "goes; one that the owner's end should have released stays, and its queue with it."
     ),
-    truth=Leak(
-        resources={'metric.mimo_registry_entries{registry="topic_subscriptions"}': 1},
+    truth=Leak(  # its own topic, and the alerts that it subscribed to
+        resources={'metric.mimo_registry_entries{registry="topic_subscriptions"}': 2},
         operation="task:drops",
         also=(
             'metric.mimo_registry_high_water{registry="topic_subscriptions"}',
