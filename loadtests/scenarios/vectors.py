@@ -16,6 +16,7 @@ from typing import Any
 from locust import events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
 from loadtests import corpus
 from loadtests.checked import CheckedUser, must, round_trip
@@ -24,6 +25,8 @@ MOST = 10_000
 """Vectors that this process keeps at a time."""
 BATCH = 50
 _NUMBERS = itertools.count()
+_OF_A_WORKER = 1 << 24
+"""Numbers of the corpus: no two workers store the same vector."""
 
 
 class Vectors(CheckedUser):
@@ -39,14 +42,16 @@ class Vectors(CheckedUser):
     @round_trip
     def stores(self) -> None:
         """A batch; beyond this user's share, the oldest one goes."""
-        numbers = [next(_NUMBERS) for _ in range(BATCH)]
+        runner = self.environment.runner
+        first = runner.worker_index * _OF_A_WORKER if isinstance(runner, WorkerRunner) else 0
+        numbers = [first + next(_NUMBERS) for _ in range(BATCH)]
         drafts = [{"content": corpus.text(one), "embedding": corpus.vector(one, self.dimensions)} for one in numbers]
         ids = self.tool("memory_store_many", memories=drafts)["ids"]
         must(len(set(ids)) == BATCH, f"{BATCH} memories were stored under {len(set(ids))} ids")
         self.own.append(ids)
         near = self.near(numbers[0])
         must(near[0]["id"] == ids[0], f"the vector of memory {ids[0]} is nearest to {near[0]}")
-        users = max(1, self.environment.runner.user_count if self.environment.runner else 1)
+        users = max(1, runner.user_count if runner else 1)
         while len(self.own) > max(1, MOST // BATCH // users):
             self._forget(self.own.popleft())
 
