@@ -176,7 +176,11 @@ def _table(some: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _both(times: Mapping[str, Any] | None) -> str | None:
-    return None if times is None else times.get("cannot") or f"{times['p50_ms']}, {times['p99_ms']}"
+    if times is None:
+        return None
+    if "cannot" in times:  # how it ended; what it said before is in its own file
+        return str(times["cannot"]).partition(":")[0]
+    return f"{times['p50_ms']}, {times['p99_ms']}"
 
 
 def _durable(rows: Sequence[Mapping[str, Any]]) -> list[str]:
