@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 
 def main() -> None:
     """Run the command line. Exits 2 on another platform than Linux, 130 when interrupted."""
+    try:
+        _run()
+    except SystemExit as end:
+        raise SystemExit(_written(end.code)) from None
+
+
+def _run() -> None:
     if not sys.platform.startswith("linux"):
         sys.stderr.write(
             f"leakcheck: it reads processes through Linux's /proc, which {sys.platform} has not; run it on Linux.\n"
@@ -25,10 +34,37 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("leakcheck: interrupted.\n")
         raise SystemExit(130) from None
-    except Exception:  # noqa: BLE001 - shown whole; Python itself would exit with 1, which here means a leak
-        traceback.print_exc()
-        sys.stderr.write("leakcheck: this is a fault of leakcheck itself, and no verdict; please report it.\n")
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            _fault()
+        _tell_unwritten(error)
         raise SystemExit(2) from None
+    except Exception:  # noqa: BLE001 - shown whole; Python itself would exit with 1, which here means a leak
+        _fault()
+
+
+def _fault() -> NoReturn:
+    traceback.print_exc()
+    sys.stderr.write("leakcheck: this is a fault of leakcheck itself, and no verdict; please report it.\n")
+    raise SystemExit(2) from None
+
+
+def _tell_unwritten(error: OSError) -> None:
+    sys.stderr.write(f"leakcheck: Standard output cannot be written ({error.strerror}).\n")
+
+
+def _written(code: str | int | None) -> str | int | None:
+    """The exit code once all is written: 2 when standard output takes it not. A reader who left early is no error."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python tries again at its end, and would exit with 120
+        if isinstance(error, BrokenPipeError):
+            return code
+        if code != 2:  # which has told why
+            _tell_unwritten(error)
+        return 2
+    return code
 
 
 def _open_streams() -> None:

@@ -17,6 +17,7 @@ answers go to stdout: what a locustfile prints goes to stderr.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -106,6 +107,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the auditor decides what it means
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a locustfile prints must not break the protocol
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # and is not lost where the process ends at once
     make_nonblocking(0)
     lines: SimpleQueue[str] = SimpleQueue()
     loads: list[Load] = []

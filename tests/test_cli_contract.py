@@ -181,12 +181,14 @@ def test_a_reader_who_leaves_early_is_no_error(arguments, audited):
     assert done.stderr == ""
 
 
-def test_a_standard_output_that_is_full_or_closed_is_no_verdict(audited):
-    command = "leakcheck report http"
-    full = subprocess.run(f"{command} >/dev/full", shell=True, cwd=audited[0], capture_output=True, check=False)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["leakcheck report http", "leakcheck report --json http", "leakcheck --help"])
+def test_a_standard_output_that_is_full_or_closed_is_no_verdict(audited, command, unbuffered):
+    more = {"cwd": audited[0], "capture_output": True, "env": {**os.environ, "PYTHONUNBUFFERED": unbuffered}}
+    full = subprocess.run(f"{command} >/dev/full", shell=True, check=False, **more)
     assert full.returncode == 2
-    assert b"Standard output cannot be written (No space left on device)" in full.stderr
-    closed = subprocess.run(f"{command} >&-", shell=True, cwd=audited[0], capture_output=True, check=False)
+    assert full.stderr.count(b"Standard output cannot be written (No space left on device)") == 1
+    closed = subprocess.run(f"{command} >&-", shell=True, check=False, **more)
     assert closed.returncode == 0
     assert closed.stderr == b""
 
