@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import sys
 import traceback
 from typing import NoReturn
@@ -35,7 +36,7 @@ def _run() -> None:
         sys.stderr.write("leakcheck: interrupted.\n")
         raise SystemExit(130) from None
     except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
+        if error.errno != errno.ENOSPC or error.filename is not None or not _may_be_full():
             _fault()
         _tell_unwritten(error)
         raise SystemExit(2) from None
@@ -47,6 +48,12 @@ def _fault() -> NoReturn:
     traceback.print_exc()
     sys.stderr.write("leakcheck: this is a fault of leakcheck itself, and no verdict; please report it.\n")
     raise SystemExit(2) from None
+
+
+def _may_be_full() -> bool:
+    """Whether standard output goes where there may be no space: a pipe, a socket and a terminal have it always."""
+    mode = os.fstat(1).st_mode
+    return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(1))
 
 
 def _tell_unwritten(error: OSError) -> None:

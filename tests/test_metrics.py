@@ -76,6 +76,8 @@ def test_the_names_that_pages_use(page, held, ceiling):
         EVICTING.replace("cache_limit", "pool_limit"),
         EVICTING.replace("cache_entries", "cache_busy"),
         EVICTING.replace("1000", "0"),
+        EVICTING.replace("1000", "+Inf"),
+        EVICTING.replace("1000", "NaN"),
     ],
 )
 def test_without_all_three_of_one_name_nothing_is_bounded(page, text):

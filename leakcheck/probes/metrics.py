@@ -19,14 +19,14 @@ _MOST_SERIES = 200
 _MOST_BYTES = 4 << 20
 _TIMEOUT_SECONDS = 5.0
 _ACCEPT = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
-_CEILINGS = ("_limit", "_max", "_max_entries", "_max_size", "_capacity")
 _NOT_QUANTITIES = (
     *("_timestamp_seconds", "_time_seconds", "_created", "_info"),
-    *(*_CEILINGS, "_high_water", "_peak"),
+    *("_limit", "_max", "_high_water", "_peak"),
 )
 """Suffixes of gauges that hold an instant, a label set, a ceiling or a record, and no amount that is held now."""
 _HELD = ("_entries", "_size", "_items", "")
 """Suffixes of a gauge of entries; what is before is the name that its ceiling and its evictions share with it."""
+_CEILINGS = ("_limit", "_max", "_max_entries", "_max_size", "_capacity")
 _EVICTIONS = ("_evicted", "_evictions")
 _FRACTIONS = ("_bytes", "_seconds", "_ratio", "_percent", "_celsius", "_joules", "_volts", "_load")
 """Suffixes of gauges that are not counts even where their value is whole."""
@@ -85,7 +85,7 @@ def _makes_room_at(held: Sample, families: Mapping[str, Metric]) -> Sample | Non
         if held.name.endswith(end):
             stem = held.name.removesuffix(end)
             ceiling = next(_beside(held, stem, _CEILINGS, families), None)
-            if ceiling is not None and ceiling.value > 0 and any(_beside(held, stem, _EVICTIONS, families)):
+            if ceiling is not None and 0 < ceiling.value < math.inf and any(_beside(held, stem, _EVICTIONS, families)):
                 return ceiling
     return None
 
